@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+#	make		build/carrel and build/carrel-init
+#	make demo	install what is missing, build, and show the main job
+#	make check	install what is missing, and run every test
+#	make bench	side by side with the kernel's floor and with peers
+#	make help	all targets
+#
+# DEV=1: warnings are errors, and gcc's analyser runs. SAN=address,undefined: a build
+# with sanitizers, in a directory of its own.
+
+VERSION := 0.1.0
+ifeq ($(origin CC),default)
+CC      := gcc
+endif
+SAN     ?=
+DEV     ?=
+BUILD   ?= build$(if $(SAN),-san)
+PREFIX  ?= /usr/local
+PYTHON  ?= /usr/bin/python3
+
+WARN := -Wall -Wextra -Wshadow -Wformat=2 -Wvla -Walloca -Wswitch-enum -Wstrict-prototypes \
+	-Wmissing-prototypes -Wundef -Wdate-time
+HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection
+# Not every compiler takes these: asked before they are used.
+probe = $(shell $(CC) $(1) -Werror -x c -c /dev/null -o /dev/null 2>/dev/null && echo $(1))
+HARDEN += $(call probe,-ftrivial-auto-var-init=zero)
+
+# A sanitized program cannot be static, and brings its own checks instead of FORTIFY.
+ifeq ($(SAN),)
+OPT  := -O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
+LINK := -static-pie
+else
+OPT  := -O1 -g -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
+LINK := -pie -fsanitize=$(SAN)
+endif
+ifneq ($(DEV),)
+WARN += -Werror $(if $(findstring gcc,$(CC)),-fanalyzer)
+endif
+
+CPPFLAGS := -D_GNU_SOURCE -DCARREL_VERSION='"$(VERSION)"' -I. -I$(BUILD)/gen
+CFLAGS   := -std=gnu17 -fPIE $(OPT) $(WARN) $(HARDEN) -ffile-prefix-map=$(CURDIR)=. -MMD -MP
+LDFLAGS  := $(LINK) -Wl,-z,relro,-z,now -Wl,-z,noexecstack
+
+sources = $(sort $(wildcard $(1)/*.c $(1)/*.S))
+objects = $(patsubst %,$(BUILD)/obj/%.o,$(basename $(1)))
+# Programs with a main of their own, and what only the build itself runs.
+MAINS    := tools/carrel-init.c tools/bench.c tools/floor.c $(wildcard policy/seccomp_gen*.c policy/seccomp_rules*.c)
+LIB_DIRS := base rootfs netns policy runtime
+LIB_OBJ  := $(call objects,$(filter-out $(MAINS),$(foreach d,$(LIB_DIRS),$(call sources,$(d)))))
+CLI_OBJ  := $(call objects,$(filter-out $(MAINS),$(call sources,tools)))
+
+.DEFAULT_GOAL := all
+.PHONY: all help deps deps-check demo check lint unit live vm sanitize bench install clean golden-seccomp
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(BUILD)/carrel $(BUILD)/carrel-init $(BUILD)/carrel.1
+
+help:
+	@sed -n 's/^#\t\(make.*\)/\1/p' Makefile
+	@echo 'make lint unit live vm sanitize	the parts of make check'
+	@echo 'make install PREFIX=/usr/local	program and man page'
+
+# --- programs ------------------------------------------------------------------------
+
+$(BUILD)/carrel: $(CLI_OBJ) $(LIB_OBJ)
+	$(CC) $(LDFLAGS) -o $@ $^ -l:libjansson.a -l:libinih.a
+
+# No libc, no sanitizer: it runs alone in the sandbox.
+$(BUILD)/carrel-init: tools/carrel-init.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 -Os $(WARN) -ffreestanding -fno-stack-protector \
+		-fno-asynchronous-unwind-tables -fcf-protection=none -static -nostdlib \
+		-Wl,--build-id=none -Wl,-z,noseparate-code -Wl,-z,noexecstack -s -o $@ $<
+
+$(BUILD)/obj/runtime/init_bytes.o: $(BUILD)/carrel-init
+$(BUILD)/obj/runtime/init_bytes.o: CPPFLAGS += -DINIT_IMAGE='"$(BUILD)/carrel-init"'
+
+# The filter is compiled when carrel is: 1 ms less at every start, and no libseccomp.
+$(BUILD)/seccomp_gen: $(sort $(wildcard policy/seccomp_gen*.c policy/seccomp_rules*.[ch])) \
+		$(call objects,$(call sources,base))
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(filter-out -MMD -MP,$(CFLAGS)) $(if $(SAN),$(LINK)) -o $@ \
+		$(filter %.c %.o,$^) -lseccomp
+
+$(BUILD)/gen/policy/seccomp_default.h: $(BUILD)/seccomp_gen
+	@mkdir -p $(@D)
+	$< $@ $(BUILD)/gen/policy/seccomp_default.pfc
+
+$(BUILD)/obj/policy/seccomp.o: $(BUILD)/gen/policy/seccomp_default.h
+
+golden-seccomp: $(BUILD)/gen/policy/seccomp_default.h
+	cp $(BUILD)/gen/policy/seccomp_default.pfc policy/seccomp_default.pfc
+
+$(BUILD)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+$(BUILD)/obj/%.o: %.S
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -c -o $@ $<
+
+-include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d)
+
+# --- documentation -------------------------------------------------------------------
+
+$(BUILD)/%.1: tools/man/%.1.scd
+	@mkdir -p $(@D)
+	scdoc < $< > $@.tmp && mv $@.tmp $@
+
+# --- what a bare machine lacks -------------------------------------------------------
+
+deps:
+	@tools/install-packages build
+
+deps-check:
+	@tools/install-packages build check
+
+demo: deps
+	@$(MAKE) --no-print-directory all
+	@tools/demo $(BUILD)/carrel
+
+# --- tests ---------------------------------------------------------------------------
+
+check: deps-check
+	@BUILD=$(BUILD) tests/check
+
+lint: all
+	@LINT_BUILD=$(BUILD) tests/lint/run
+	@tests/lint/selftest
+
+# A unit test links the folder of what it tests, and base: a call upwards does not link.
+UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
+UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
+TEST_LIB := $(call objects,$(sort $(wildcard tests/lib/*.c)))
+unit_folder = $(word 2,$(subst _, ,$(1)))
+unit_objects = $(filter-out $(call objects,$(MAINS)) $(BUILD)/obj/tools/carrel.o,$(call objects,$(foreach d,$(sort base $(if $(filter runtime tools,$(1)),$(LIB_DIRS)) $(1)),$(call sources,$(d)))))
+
+.SECONDEXPANSION:
+$(BUILD)/tests/test_%: tests/unit/test_%.c $(TEST_LIB) $$(call unit_objects,$$(call unit_folder,test_%)) | $(BUILD)/gen/policy/seccomp_default.h
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(filter-out -MMD -MP,$(CFLAGS)) -pie $(if $(SAN),-fsanitize=$(SAN)) -o $@ \
+		$(filter %.c %.o,$^) -lcmocka $(if $(filter test_tools%,$(@F)),-ljansson -linih)
+
+unit: $(UNIT_BIN)
+	@tests/unit/run $(UNIT_BIN)
+
+# Programs that live tests run inside a sandbox: static, so that any rootfs will do.
+PROBES := $(patsubst tests/live/%.c,$(BUILD)/probes/%,$(sort $(wildcard tests/live/*.c)))
+$(BUILD)/probes/%: tests/live/%.c
+	@mkdir -p $(@D)
+	gcc $(CPPFLAGS) -std=gnu17 -O1 $(WARN) -static -o $@ $<
+
+live: all $(PROBES)
+	@CARREL_BUILD=$(BUILD) $(PYTHON) tests/live/run
+
+vm: all $(PROBES)
+	@BUILD=$(BUILD) tests/vm/suite 6.1 6.12
+
+sanitize:
+	@$(MAKE) --no-print-directory SAN=address,undefined unit build-san/carrel
+
+bench: deps-check
+	@$(MAKE) --no-print-directory all $(BUILD)/bench
+	@$(BUILD)/bench $(BUILD)/carrel
+
+$(BUILD)/bench: $(BUILD)/obj/tools/bench.o $(BUILD)/obj/tools/floor.o $(LIB_OBJ)
+	$(CC) $(LDFLAGS) -o $@ $^
+
+# --- installation --------------------------------------------------------------------
+
+install: all
+	install -D -m 0755 $(BUILD)/carrel $(DESTDIR)$(PREFIX)/bin/carrel
+	install -D -m 0644 $(BUILD)/carrel.1 $(DESTDIR)$(PREFIX)/share/man/man1/carrel.1
+
+clean:
+	rm -rf build build-san

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/process.h"
+#include "base/str.h"
+#include "base/userns.h"
+
+static const char *const sealed[] = {
+	"/proc/sys/user/max_cgroup_namespaces", "/proc/sys/user/max_ipc_namespaces",
+	"/proc/sys/user/max_mnt_namespaces",    "/proc/sys/user/max_net_namespaces",
+	"/proc/sys/user/max_pid_namespaces",    "/proc/sys/user/max_time_namespaces",
+	"/proc/sys/user/max_user_namespaces",   "/proc/sys/user/max_uts_namespaces",
+};
+
+/* What the child, which runs in our memory, reports. */
+struct seal_report {
+	int error;
+	const char *file;
+};
+
+/* Runs inside the new namespace. These sysctls show and set the values of the namespace
+ * of whoever looks, and only a process inside may write them. */
+static int seal(void *arg)
+{
+	struct seal_report *report = arg;
+
+	for (size_t i = 0; i < sizeof(sealed) / sizeof(*sealed); i++) {
+		int fd = open(sealed[i], O_WRONLY | O_CLOEXEC);
+
+		if (fd < 0 || write(fd, "0", 1) != 1) {
+			report->error = errno;
+			report->file = sealed[i];
+			_exit(1);
+		}
+		close(fd);
+	}
+	_exit(0);
+}
+
+static int write_ranges(int proc, const char *file, const struct userns_range *ranges,
+			struct err *e)
+{
+	char text[USERNS_RANGES_MAX * 40];
+	struct str s = str_over(text, sizeof(text));
+	int r;
+
+	for (int i = 0; i < USERNS_RANGES_MAX && ranges[i].count; i++)
+		str_add(&s, "%" PRIu32 " %" PRIu32 " %" PRIu32 "\n", ranges[i].inside,
+			ranges[i].outside, ranges[i].count);
+	r = fd_write_at(proc, file, text);
+	if (r < 0)
+		return err_set(e, -r, "write %s of a user namespace", file);
+	return 0;
+}
+
+/* The namespace of a process that has exited and is not waited for is still there, and
+ * its maps can be written: no pipe, no second process to wake. */
+static int map_and_open(pid_t zombie, const struct userns_map *map, int *ret_fd,
+			struct err *e)
+{
+	char path[32];
+	auto_fd proc = -1;
+	int fd, r;
+
+	r = str_format(path, sizeof(path), "/proc/%d", (int)zombie);
+	if (r < 0)
+		return err_set(e, -r, "name process %d", (int)zombie);
+	proc = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (proc < 0)
+		return err_set(e, errno, "open %s", path);
+	r = fd_write_at(proc, "setgroups", "deny");
+	if (r < 0)
+		return err_set(e, -r, "deny setgroups in a user namespace");
+	r = write_ranges(proc, "uid_map", map->uid, e);
+	if (r == 0)
+		r = write_ranges(proc, "gid_map", map->gid, e);
+	if (r < 0)
+		return r;
+	fd = openat(proc, "ns/user", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return err_set(e, errno, "open a user namespace");
+	*ret_fd = fd;
+	return 0;
+}
+
+int userns_create(const struct userns_map *map, int *ret_fd, struct err *e)
+{
+	char stack[16384] __attribute__((aligned(16)));
+	struct seal_report report = { 0 };
+	auto_process child = PROCESS_NONE;
+
+	/* CLONE_VFORK: we sleep until it has exited, so sharing memory is safe. */
+	child.pid = clone(seal, stack + sizeof(stack),
+			  CLONE_NEWUSER | CLONE_VM | CLONE_VFORK | SIGCHLD, &report);
+	if (child.pid < 0) {
+		child = PROCESS_NONE;
+		return err_set(e, errno, "create a user namespace");
+	}
+	if (report.error)
+		return err_set(e, report.error, "write 0 to %s inside a user namespace",
+			       report.file);
+	return map_and_open(child.pid, map, ret_fd, e);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* User namespaces held by a descriptor, with no process inside. */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/err.h"
+
+enum { USERNS_RANGES_MAX = 4 };
+
+/* `count` ids from `inside` on are the host's from `outside` on. */
+struct userns_range {
+	uint32_t inside, outside, count;
+};
+
+/* The maps of a namespace; unused ranges have count 0. */
+struct userns_map {
+	struct userns_range uid[USERNS_RANGES_MAX];
+	struct userns_range gid[USERNS_RANGES_MAX];
+};
+
+/* Creates a user namespace with the maps, in which setgroups(2) is denied and no further
+ * namespace of any kind can be made (user.max_*_namespaces = 0). The caller owns
+ * *ret_fd. Must be called by a single-threaded process with the host's CAP_SETUID,
+ * CAP_SETGID and CAP_SYS_ADMIN. */
+must_check int userns_create(const struct userns_map *map, int *ret_fd, struct err *e);

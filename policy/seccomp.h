@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The system call filter that every process of a sandbox carries. */
+#pragma once
+
+/*
+ * Theory of operation
+ *
+ * policy/seccomp_rules.c holds the policy as tables. While carrel is built,
+ * policy/seccomp_gen.c turns them into a BPF program, which is compiled in here: nothing
+ * is computed at run time, so all processes of all sandboxes carry the same bytes. After
+ * a change of the tables, `make golden-seccomp` renews policy/seccomp_default.pfc, the
+ * readable form that reviews see; the unit test compares the two.
+ */
+
+#include <linux/filter.h>
+
+#include "base/err.h"
+
+/* The `default` program. It lives as long as the process and must not be changed. */
+const struct sock_fprog *seccomp_program(void);
+
+/* Binds the calling thread, and what it starts from now on, to the `default` program.
+ * There is no way back.
+ *
+ * Must: be the last act before execveat(), with all other setup done and all other
+ * descriptors closed; the caller is single-threaded and has no_new_privs set (or
+ * CAP_SYS_ADMIN over its user namespace, else −EACCES).
+ * Must not: be followed by anything but execveat(), write() and _exit(); be called
+ * twice, as filters add up. On failure nothing is bound, and the payload must not run. */
+must_check int seccomp_install(struct err *e);

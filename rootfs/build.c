@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Putting the tree together, in the order in which things come to lie on each other. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/openat2.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "base/sys.h"
+#include "rootfs/etc.h"
+#include "rootfs/proc.h"
+#include "rootfs/rootfs.h"
+#include "rootfs/skeleton.h"
+#include "rootfs/tree.h"
+
+/* From here on nothing that is mounted reaches the host, or the other way round. */
+static int make_private(struct err *e)
+{
+	struct mount_attr attr = { .propagation = MS_PRIVATE };
+
+	if (mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, &attr, sizeof(attr)) < 0)
+		return err_set(e, errno, "make all mounts private");
+	return 0;
+}
+
+static int open_below(int dirfd, const char *path, int *ret, struct err *e)
+{
+	*ret = sys_openat2(dirfd, path, O_PATH | O_NOFOLLOW,
+			   RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+	if (*ret < 0 && errno == ELOOP)
+		return err_say(e, ELOOP, "%s is or passes through a symbolic link", path);
+	if (*ret < 0)
+		return err_set(e, errno, "open %s", path);
+	return 0;
+}
+
+/* System directories of the host, opened in this mount namespace: an overlay takes no
+ * layers from another one. */
+struct host_dirs {
+	int usr, etc;
+};
+
+static int open_host_dirs(struct host_dirs *ret, struct err *e)
+{
+	ret->usr = sys_openat2(AT_FDCWD, "/usr", O_PATH | O_DIRECTORY, 0);
+	if (ret->usr < 0)
+		return err_set(e, errno, "open /usr");
+	ret->etc = sys_openat2(AT_FDCWD, "/etc", O_PATH | O_DIRECTORY, 0);
+	if (ret->etc < 0)
+		return err_set(e, errno, "open /etc");
+	return 0;
+}
+
+static void close_host_dirs(struct host_dirs *host)
+{
+	fd_close(&host->usr);
+	fd_close(&host->etc);
+}
+
+/* A read-only overlay of a system directory of the host, attached to stage/NAME. */
+static int stage_host_dir(const struct skeleton *s, const char *name, int lower,
+			  int empty, int *ret, struct err *e)
+{
+	int r = tree_overlay(lower, empty, ret, e);
+
+	if (r == 0)
+		r = skeleton_dir(s->stage, name, 0755, e);
+	if (r == 0)
+		r = tree_attach(*ret, s->stage, name, e);
+	if (r < 0)
+		return err_wrap(e, "show the host's /%s", name);
+	return 0;
+}
+
+/* root/ of the skeleton with the host's /usr and parts of its /etc on it. */
+static int build_host_root(const struct skeleton *s, const struct host_dirs *host,
+			   int *ret_root, struct err *e)
+{
+	auto_fd usr = -1, etc = -1, empty = -1, usr_tree = -1;
+	int r = open_below(s->cover, "dir", &empty, e);
+
+	if (r == 0)
+		r = stage_host_dir(s, "usr", host->usr, empty, &usr, e);
+	if (r == 0)
+		r = stage_host_dir(s, "etc", host->etc, empty, &etc, e);
+	if (r == 0)
+		r = tree_clone(s->root, "", ret_root, e);
+	if (r == 0)
+		r = skeleton_dir(s->stage, "root", 0755, e);
+	if (r == 0)
+		r = tree_attach(*ret_root, s->stage, "root", e);
+	if (r == 0)
+		r = tree_clone(usr, "", &usr_tree, e);
+	if (r == 0)
+		r = tree_attach(usr_tree, *ret_root, "usr", e);
+	if (r == 0)
+		r = etc_show_host(etc, *ret_root, e);
+	return r;
+}
+
+/* The given directory with root/ of the skeleton laid over it: every mount point is
+ * there without a single write to the directory. */
+static int build_dir_root(const struct skeleton *s, struct rootfs_source *source,
+			  int *ret_root, struct err *e)
+{
+	int r = skeleton_dir(s->stage, "lower", 0755, e);
+
+	if (r == 0)
+		r = skeleton_dir(s->stage, "root", 0755, e);
+	if (r == 0)
+		r = tree_attach(source->tree, s->stage, "lower", e);
+	if (r == 0)
+		r = tree_overlay(s->root, source->tree, ret_root, e);
+	if (r == 0)
+		r = tree_attach(*ret_root, s->stage, "root", e);
+	return r;
+}
+
+static int attach_dev(const struct skeleton *s, int pts, int root, struct err *e)
+{
+	auto_fd dev = -1;
+	int r = tree_clone(s->dev, "", &dev, e);
+
+	/* The only files inside that are devices, and nothing else can be one. */
+	if (r == 0)
+		r = tree_set(dev, 0, MOUNT_ATTR_NODEV, e);
+	if (r == 0)
+		r = tree_attach(dev, root, "dev", e);
+	if (r == 0)
+		r = tree_attach(pts, root, "dev/pts", e);
+	return r;
+}
+
+static int make_tmpfs(const struct rootfs_mount *m, const struct rootfs_owner *owner,
+		      int *ret, struct err *e)
+{
+	char size[24], inodes[24], mode[8], uid[12], gid[12];
+	/* The kernel's own default is an inode a page of all memory (E-50). */
+	uint64_t count = m->size / 4096 > 1024 ? m->size / 4096 : 1024;
+	const struct tree_option options[] = {
+		{ "size", size }, { "nr_inodes", inodes }, { "mode", mode },
+		{ "uid", uid },   { "gid", gid },          { NULL, NULL },
+	};
+	int r = str_format(size, sizeof(size), "%" PRIu64, m->size);
+
+	if (r == 0)
+		r = str_format(inodes, sizeof(inodes), "%" PRIu64, count);
+	if (r == 0)
+		r = str_format(mode, sizeof(mode), "%o", (unsigned)m->mode);
+	if (r == 0)
+		r = str_format(uid, sizeof(uid), "%u",
+			       owner->id_base + (m->owned ? owner->uid : 0));
+	if (r == 0)
+		r = str_format(gid, sizeof(gid), "%u",
+			       owner->id_base + (m->owned ? owner->gid : 0));
+	if (r < 0)
+		return err_set(e, -r, "describe a tmpfs");
+	return tree_make("tmpfs", options,
+			 TREE_FILES | (m->no_exec ? MOUNT_ATTR_NOEXEC : 0), ret, e);
+}
+
+/* Attaches what the user asked for, parents first. By then the workspace may be among
+ * what a path passes through: links are refused, and nothing is created (E-02). */
+static int attach_mounts(const struct rootfs_plan *plan, struct rootfs_sources *sources,
+			 const struct rootfs_owner *owner, int root, struct err *e)
+{
+	for (unsigned i = 0; i < plan->count; i++) {
+		const struct rootfs_mount *m = &plan->mounts[i];
+		int *tree = &sources->volumes[i].tree, r = 0;
+		auto_fd target = -1;
+
+		if (m->type == ROOTFS_TMPFS)
+			r = make_tmpfs(m, owner, tree, e);
+		if (r == 0)
+			r = open_below(root, m->target, &target, e);
+		if (r == 0)
+			r = tree_attach(*tree, target, "", e);
+		if (r < 0)
+			return err_wrap(e, "mount on %s", m->target);
+	}
+	return 0;
+}
+
+static int build(const struct rootfs_plan *plan, struct rootfs_sources *sources,
+		 const struct rootfs_owner *owner, const struct host_dirs *host,
+		 struct skeleton *s, int *root, struct err *e)
+{
+	int r = skeleton_make(plan, sources, owner, s, e);
+
+	if (r == 0 && plan->rootfs)
+		r = build_dir_root(s, &sources->rootfs, root, e);
+	if (r == 0 && !plan->rootfs)
+		r = build_host_root(s, host, root, e);
+	if (r < 0)
+		return r;
+	/* Nothing is made up from here on; what is cloned from now on is read-only too.
+	 */
+	r = tree_set(s->mount, MOUNT_ATTR_RDONLY, 0, e);
+	if (r == 0 && !plan->rootfs)
+		r = tree_set(*root, MOUNT_ATTR_RDONLY, 0, e);
+	if (r == 0)
+		r = proc_attach(*root, s->cover, e);
+	if (r == 0)
+		r = attach_dev(s, sources->pts, *root, e);
+	if (r == 0)
+		r = attach_mounts(plan, sources, owner, *root, e);
+	return r;
+}
+
+int rootfs_build(const struct rootfs_plan *plan, struct rootfs_sources *sources,
+		 const struct rootfs_owner *owner, int *ret_root, struct err *e)
+{
+	struct skeleton s = SKELETON_NONE;
+	struct host_dirs host = { -1, -1 };
+	auto_fd root = -1;
+	int r = make_private(e);
+
+	if (r == 0)
+		r = open_host_dirs(&host, e);
+	if (r == 0)
+		r = build(plan, sources, owner, &host, &s, &root, e);
+	close_host_dirs(&host);
+	skeleton_close(&s);
+	if (r < 0)
+		return r;
+	*ret_root = fd_take(&root);
+	return 0;
+}
+
+int rootfs_enter(int root, struct err *e)
+{
+	if (fchdir(root) < 0)
+		return err_set(e, errno, "enter the new root");
+	/* The old root ends up stacked on the new one, where "." still is; see
+	 * pivot_root(2), "pivot_root(".", ".")". */
+	if (sys_pivot_root(".", ".") < 0)
+		return err_set(e, errno, "pivot_root");
+	if (umount2(".", MNT_DETACH) < 0)
+		return err_set(e, errno, "detach the host's root");
+	if (chdir("/") < 0)
+		return err_set(e, errno, "enter /");
+	return 0;
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The door of rootfs/: what a sandbox sees as its files. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "base/userns.h"
+
+/*
+ * Theory of operation
+ *
+ *	rootfs_plan_*	decide what is mounted where			(pure)
+ *	rootfs_open	open what comes from the host, as detached trees	(carrel)
+ *	rootfs_build	put it together in a mount namespace of its own	(child)
+ *	rootfs_enter	pivot into it and let go of the host		(child)
+ *
+ * Every mount is a descriptor until it is attached, and is attached onto a descriptor.
+ * No privileged call resolves a path through a directory that a payload can write, and
+ * nothing is ever mounted in the host's namespace.
+ *
+ * One small tmpfs, the skeleton, holds all that is made up: mount points, /etc, device
+ * nodes, and the empty files and directories that cover what /proc should not show. What
+ * comes from the host's system directories goes through a read-only overlay: a superblock
+ * of its own, so that file locks, leases and watches do not meet those of the host or of
+ * other sandboxes (E-27).
+ */
+
+enum {
+	ROOTFS_MOUNTS_MAX = 48, /* volumes and tmpfs of one sandbox */
+	ROOTFS_TARGET_MAX = 1024, /* bytes of a mount point's path */
+};
+
+#define ROOTFS_TMPFS_SIZE (64ull << 20) /* of each tmpfs unless asked for, in bytes */
+#define ROOTFS_WORKSPACE  "/workspace"
+#define ROOTFS_HOME       "/home/user"
+
+enum rootfs_mount_type {
+	ROOTFS_TMPFS,
+	ROOTFS_VOLUME,
+	ROOTFS_MOUNT_TYPE_MAX,
+};
+
+/* One mount that the user decides about. */
+struct rootfs_mount {
+	enum rootfs_mount_type type;
+	const char *source; /* volume: path on the host */
+	char target[ROOTFS_TARGET_MAX];
+	uint64_t size; /* tmpfs: bytes */
+	mode_t mode; /* tmpfs: of its root */
+	bool owned; /* tmpfs: belongs to the user, otherwise to root */
+	bool read_only; /* volume */
+	bool no_exec;
+	bool by_default; /* gives way to another mount on the same target */
+	bool workspace; /* volume: named by --workspace */
+};
+
+/* Who the files belong to: ids inside, and the first host id of the sandbox's range. */
+struct rootfs_owner {
+	uid_t uid;
+	gid_t gid;
+	uint32_t id_base;
+};
+
+/* What the sandbox will see. Strings belong to the caller. */
+struct rootfs_plan {
+	const char *rootfs; /* a directory on the host; NULL: the host's own /usr */
+	const char *hostname; /* for /etc/hostname and /etc/hosts */
+	struct rootfs_mount mounts[ROOTFS_MOUNTS_MAX];
+	unsigned count;
+};
+
+/* An opened source on the host. */
+struct rootfs_source {
+	int tree; /* detached mount; −1: none */
+	bool directory; /* or a regular file */
+};
+
+/* All that the child needs of the host, opened. */
+struct rootfs_sources {
+	struct rootfs_source rootfs;
+	struct rootfs_source volumes[ROOTFS_MOUNTS_MAX]; /* by index in the plan */
+	int pts; /* devpts instance, detached */
+	/* A workspace on a file system that cannot be id-mapped: its owner's ids are then
+	 * mapped directly in the sandbox's user namespace. */
+	bool direct;
+	uid_t direct_uid;
+	gid_t direct_gid;
+};
+
+/* An empty plan with the default tmpfs: /tmp, /run, /dev/shm and the home directory. */
+void rootfs_plan_init(struct rootfs_plan *plan);
+
+/* Adds SRC:DST[:ro] or [:rw]. The text is cut in place and must outlive the plan. */
+must_check int rootfs_plan_volume(struct rootfs_plan *plan, char *text, struct err *e);
+
+/* Adds `directory` at /workspace. */
+must_check int rootfs_plan_workspace(struct rootfs_plan *plan, const char *directory,
+				     struct err *e);
+
+/* Adds DST[:size=SIZE], replacing a default one. */
+must_check int rootfs_plan_tmpfs(struct rootfs_plan *plan, const char *text,
+				 struct err *e);
+
+/* Checks the plan as a whole and sorts it: parents before what is mounted below them. */
+must_check int rootfs_plan_finish(struct rootfs_plan *plan, struct err *e);
+
+/* Opens the sources with the caller's rights. No path may be or pass through a symbolic
+ * link. Volumes are id-mapped: what the sandbox's user writes belongs on disk to the
+ * owner of the volume's directory. *ret is for rootfs_close(). */
+must_check int rootfs_open(const struct rootfs_plan *plan,
+			   const struct rootfs_owner *owner, struct rootfs_sources *ret,
+			   struct err *e);
+void rootfs_close(struct rootfs_sources *sources);
+
+/* Builds the tree in the calling process's mount namespace, which must be private to it,
+ * as the host's root, inside the sandbox's pid namespace. *ret_root is the new root.
+ * Must not be called in the host's mount namespace. */
+must_check int rootfs_build(const struct rootfs_plan *plan,
+			    struct rootfs_sources *sources,
+			    const struct rootfs_owner *owner, int *ret_root,
+			    struct err *e);
+
+/* Makes `root` the root directory and detaches everything else. */
+must_check int rootfs_enter(int root, struct err *e);

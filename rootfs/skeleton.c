@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "rootfs/skeleton.h"
+#include "rootfs/tree.h"
+
+/* Covered while building, and gone with the host's root. Not "/": what is stacked on the
+ * root would be detached in the root's stead. */
+#define SKELETON_PLACE "/usr"
+
+int skeleton_dir(int dirfd, const char *name, mode_t mode, struct err *e)
+{
+	if (mkdirat(dirfd, name, mode) < 0 && errno != EEXIST)
+		return err_set(e, errno, "make directory %s", name);
+	return 0;
+}
+
+int skeleton_file(int dirfd, const char *name, const char *content, struct err *e)
+{
+	auto_fd fd = openat(dirfd, name,
+			    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	int r;
+
+	if (fd < 0)
+		return err_set(e, errno, "make file %s", name);
+	r = fd_write_all(fd, content, strlen(content));
+	if (r < 0)
+		return err_set(e, -r, "write file %s", name);
+	return 0;
+}
+
+int skeleton_link(int dirfd, const char *name, const char *target, struct err *e)
+{
+	if (symlinkat(target, dirfd, name) < 0)
+		return err_set(e, errno, "make link %s to %s", name, target);
+	return 0;
+}
+
+int skeleton_path(int dirfd, const char *path, bool directory, struct err *e)
+{
+	char part[NAME_MAX + 1];
+	auto_fd dir = fcntl(dirfd, F_DUPFD_CLOEXEC, 0);
+	int next;
+
+	for (const char *p = path + 1; dir >= 0; p += strlen(part) + 1) {
+		const char *slash = strchrnul(p, '/');
+
+		if (str_format(part, sizeof(part), "%.*s", (int)(slash - p), p) < 0)
+			return err_set(e, ENAMETOOLONG, "make mount point %s", path);
+		if (!*slash && !directory) {
+			if (mknodat(dir, part, S_IFREG | 0644, 0) < 0 && errno != EEXIST)
+				return err_set(e, errno, "make mount point %s", path);
+			return 0;
+		}
+		if (mkdirat(dir, part, 0755) < 0 && errno != EEXIST)
+			return err_set(e, errno, "make mount point %s", path);
+		if (!*slash)
+			return 0;
+		next = openat(dir, part, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		fd_close(&dir);
+		dir = next;
+	}
+	return err_set(e, errno, "make mount point %s", path);
+}
+
+/* Mount points and links of a root that shows the host's /usr. */
+static int fill_host_root(int root, struct err *e)
+{
+	static const char *const links[] = { "bin",   "sbin",  "lib",
+					     "lib32", "lib64", "libx32" };
+	char target[PATH_MAX];
+	int r = skeleton_dir(root, "usr", 0755, e);
+
+	for (size_t i = 0; r == 0 && i < sizeof(links) / sizeof(*links); i++) {
+		char path[16];
+		ssize_t n;
+
+		r = str_format(path, sizeof(path), "/%s", links[i]);
+		if (r < 0)
+			return err_set(e, -r, "name /%s", links[i]);
+		n = readlink(path, target, sizeof(target) - 1);
+		if (n < 0 && errno == ENOENT)
+			continue;
+		if (n < 0)
+			return err_say(
+				e, ENOTSUP,
+				"this host is not usrmerged (%s is no link): name a "
+				"directory with --rootfs",
+				path);
+		target[n] = '\0';
+		r = skeleton_link(root, links[i], target, e);
+	}
+	if (r == 0)
+		r = skeleton_dir(root, "var", 0755, e);
+	if (r == 0)
+		r = skeleton_link(root, "var/tmp", "../tmp", e);
+	return r;
+}
+
+static int fill_root(int root, const struct rootfs_plan *plan,
+		     const struct rootfs_sources *sources,
+		     const struct rootfs_owner *owner, struct err *e)
+{
+	static const char *const places[] = { "proc", "dev", "sys", "etc", "tmp", "run" };
+	auto_fd etc = -1;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < sizeof(places) / sizeof(*places); i++)
+		r = skeleton_dir(root, places[i], 0755, e);
+	if (r == 0 && !plan->rootfs)
+		r = fill_host_root(root, e);
+	for (unsigned i = 0; r == 0 && i < plan->count; i++) {
+		const struct rootfs_mount *m = &plan->mounts[i];
+
+		if (strcmp(m->target, "/dev/shm"))
+			r = skeleton_path(root, m->target,
+					  m->type == ROOTFS_TMPFS ||
+						  sources->volumes[i].directory,
+					  e);
+	}
+	if (r < 0)
+		return r;
+	etc = openat(root, "etc", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (etc < 0)
+		return err_set(e, errno, "open the new /etc");
+	return etc_fill(etc, plan, owner, !plan->rootfs, e);
+}
+
+static int open_part(const struct skeleton *s, const char *name, int *ret, struct err *e)
+{
+	int r = skeleton_dir(s->mount, name, 0755, e);
+
+	if (r < 0)
+		return r;
+	*ret = openat(s->mount, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (*ret < 0)
+		return err_set(e, errno, "open %s of the skeleton", name);
+	return 0;
+}
+
+static int make(const struct rootfs_plan *plan, const struct rootfs_sources *sources,
+		const struct rootfs_owner *owner, struct skeleton *s, struct err *e)
+{
+	static const struct tree_option options[] = {
+		{ "size", "1m" },
+		{ "nr_inodes", "2048" },
+		{ "mode", "0755" },
+		{ NULL, NULL },
+	};
+	int r = tree_make("tmpfs", options, TREE_INERT, &s->mount, e);
+
+	if (r == 0)
+		r = tree_attach(s->mount, AT_FDCWD, SKELETON_PLACE, e);
+	if (r == 0)
+		r = open_part(s, "root", &s->root, e);
+	if (r == 0)
+		r = open_part(s, "dev", &s->dev, e);
+	if (r == 0)
+		r = open_part(s, "cover", &s->cover, e);
+	if (r == 0)
+		r = open_part(s, "stage", &s->stage, e);
+	if (r == 0)
+		r = fill_root(s->root, plan, sources, owner, e);
+	if (r == 0)
+		r = dev_fill(s->dev, e);
+	if (r == 0)
+		r = proc_fill_cover(s->cover, e);
+	return r;
+}
+
+int skeleton_make(const struct rootfs_plan *plan, const struct rootfs_sources *sources,
+		  const struct rootfs_owner *owner, struct skeleton *ret, struct err *e)
+{
+	int r;
+
+	*ret = SKELETON_NONE;
+	r = make(plan, sources, owner, ret, e);
+	if (r < 0) {
+		skeleton_close(ret);
+		return err_wrap(e, "make the skeleton");
+	}
+	return 0;
+}
+
+void skeleton_close(struct skeleton *s)
+{
+	fd_close(&s->mount);
+	fd_close(&s->root);
+	fd_close(&s->dev);
+	fd_close(&s->cover);
+	fd_close(&s->stage);
+}

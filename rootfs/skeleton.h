@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The tmpfs that holds everything made up: mount points, /etc, /dev, covers. */
+#pragma once
+
+#include "base/err.h"
+#include "rootfs/rootfs.h"
+
+/* Descriptors into the skeleton, all O_PATH. It looks like this:
+ *
+ *	root/	the future root directory: mount points, links, /etc
+ *	dev/	device nodes, for a mount of its own that allows them
+ *	cover/	dir/ and file, empty, and sys/, the few sysctls that programs read
+ *	stage/	where trees are attached for the time of building
+ */
+struct skeleton {
+	int mount; /* the tmpfs itself, attached over the host's /usr */
+	int root;
+	int dev;
+	int cover;
+	int stage;
+};
+
+#define SKELETON_NONE ((struct skeleton){ -1, -1, -1, -1, -1 })
+
+/* Makes and fills the skeleton and attaches it over /usr of the calling process's mount
+ * namespace. Whoever needs the host's /usr must have opened it before. */
+must_check int skeleton_make(const struct rootfs_plan *plan,
+			     const struct rootfs_sources *sources,
+			     const struct rootfs_owner *owner, struct skeleton *ret,
+			     struct err *e);
+
+void skeleton_close(struct skeleton *s);
+
+/* Small steps of filling a directory, shared by those who fill it. */
+must_check int skeleton_dir(int dirfd, const char *name, mode_t mode, struct err *e);
+must_check int skeleton_file(int dirfd, const char *name, const char *content,
+			     struct err *e);
+must_check int skeleton_link(int dirfd, const char *name, const char *target,
+			     struct err *e);
+
+/* Makes the directories of an absolute path below dirfd, and its last part as a directory
+ * or an empty file. What exists stays. Does not follow symbolic links. */
+must_check int skeleton_path(int dirfd, const char *path, bool directory, struct err *e);
+
+/* Fills dev/. */
+must_check int dev_fill(int dir, struct err *e);
+
+/* Fills cover/. */
+must_check int proc_fill_cover(int dir, struct err *e);
+
+/* Fills root/etc: names, hosts and the like, for a rootfs without its own (`whole`) or
+ * only what belongs to this sandbox rather than to an image. */
+must_check int etc_fill(int dir, const struct rootfs_plan *plan,
+			const struct rootfs_owner *owner, bool whole, struct err *e);

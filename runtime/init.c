@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* PID 1 between clone and exec: builds what the sandbox sees, then gives everything up.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "runtime/sandbox.h"
+#include "runtime/steps.h"
+
+/* carrel-init's own id inside: nobody else's, so that nothing inside may signal or trace
+ * it. */
+enum { INIT_ID = SPEC_ID_RANGE - 1 };
+
+struct init {
+	struct sandbox *sb;
+	int report;
+	int root;
+	int lifeline; /* read end */
+	int gate; /* write end */
+	int image;
+	int userns;
+};
+
+static int detach(void *context, struct err *e)
+{
+	struct init *in = context;
+	int r = steps_detach_from_keeper(0, e);
+
+	fd_close(&in->sb->lifeline[1]);
+	fd_close(&in->sb->gate[0]);
+	if (r == 0)
+		r = steps_die_with_keeper(in->lifeline, e);
+	return r;
+}
+
+static int join_cgroup(void *context, struct err *e)
+{
+	struct init *in = context;
+	int r = cgroup_join(&in->sb->cgroup, e);
+
+	/* Only now: a cgroup namespace begins where its maker is. */
+	if (r == 0 && unshare(CLONE_NEWCGROUP) < 0)
+		return err_set(e, errno, "unshare the cgroup namespace");
+	return r;
+}
+
+static int build_mounts(void *context, struct err *e)
+{
+	struct init *in = context;
+
+	return rootfs_build(&in->sb->spec->files, &in->sb->sources, &in->sb->owner,
+			    &in->root, e);
+}
+
+static int set_hostname(void *context, struct err *e)
+{
+	const struct init *in = context;
+	const char *name = in->sb->spec->files.hostname;
+
+	if (sethostname(name, strlen(name)) < 0)
+		return err_set(e, errno, "set the hostname to %s", name);
+	return 0;
+}
+
+static int set_up_network(void *context, struct err *e)
+{
+	(void)context;
+	return netns_loopback_up(e);
+}
+
+static int enter_root(void *context, struct err *e)
+{
+	struct init *in = context;
+	int r = rootfs_enter(in->root, e);
+
+	if (r == 0)
+		r = steps_report_ready(in->report, e);
+	return r;
+}
+
+static int drop_descriptors(void *context, struct err *e)
+{
+	struct init *in = context;
+	int *const kept[] = { &in->report, &in->image, &in->userns, &in->lifeline,
+			      &in->gate };
+	int r = steps_keep_only(kept, sizeof(kept) / sizeof(*kept), e);
+
+	if (r < 0)
+		return r;
+	/* What carrel-init will find: its lifeline as 0, the gate as 1. */
+	if (dup2(in->lifeline, 0) < 0 || dup2(in->gate, 1) < 0)
+		return err_set(e, errno, "set up descriptors 0 and 1");
+	close(2);
+	return 0;
+}
+
+static int give_up(void *context, struct err *e)
+{
+	struct init *in = context;
+	int r = steps_leave_host_identity(e);
+
+	if (r < 0)
+		return r;
+	if (setns(in->userns, CLONE_NEWUSER) < 0)
+		return err_set(e, errno, "enter the user namespace");
+	fd_close(&in->userns);
+	r = caps_give_up(INIT_ID, INIT_ID, e);
+	if (r == 0)
+		r = steps_die_with_keeper(in->lifeline, e);
+	return r;
+}
+
+static int exec_image(void *context, struct err *e)
+{
+	char *const argv[] = { "carrel-init", NULL }, *const envp[] = { NULL };
+	struct init *in = context;
+	int r;
+
+	/* Outlives exec: the kernel reaps orphans without asking carrel-init. */
+	signal(SIGCHLD, SIG_IGN);
+	r = seccomp_install(e);
+	if (r < 0)
+		return r;
+	execveat(in->image, "", argv, envp, AT_EMPTY_PATH);
+	return err_set(e, errno, "execute carrel-init");
+}
+
+static const struct step steps[] = {
+	{ "detach from carrel", detach },          { "join the cgroup", join_cgroup },
+	{ "build the file system", build_mounts }, { "set the hostname", set_hostname },
+	{ "set up the network", set_up_network },  { "enter the root", enter_root },
+	{ "close descriptors", drop_descriptors }, { "give up privileges", give_up },
+	{ "start carrel-init", exec_image },
+};
+
+void init_main(struct sandbox *sb, int report_fd)
+{
+	struct init in = {
+		.sb = sb,
+		.report = report_fd,
+		.root = -1,
+		.lifeline = sb->lifeline[0],
+		.gate = sb->gate[1],
+		.image = sb->init_image,
+		.userns = sb->userns,
+	};
+
+	steps_walk(steps, &in, &in.report);
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The door of runtime/: how a sandbox lives and dies. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "netns/netns.h"
+#include "policy/policy.h"
+#include "rootfs/rootfs.h"
+
+/*
+ * Theory of operation
+ *
+ *	carrel (the keeper, host root)
+ *	  ├─ carrel-init	PID 1: built the mounts, then gave everything up
+ *	  └─ COMMAND		joined what PID 1 built, then gave everything up
+ *
+ * Both are children of the keeper, born into their cgroups. All namespaces but one belong
+ * to the host's user namespace; the payload's own user namespace is entered last, so that
+ * nothing inside owns any other namespace (E-26). Whatever happens to the keeper, both
+ * die with it: by PR_SET_PDEATHSIG, and PID 1 also by the end of its lifeline pipe.
+ *
+ *	slot.c		a range of host ids nobody else has; the record of what to clean
+ *up sandbox.c	the sandbox as a whole: prepare, start, take down
+ *	init.c		the steps of PID 1 between clone and exec
+ *	payload.c	the steps of the command between clone and exec
+ *	steps.c		walking through such steps, and telling the keeper how it went
+ *	keeper.c	waiting: signals, terminal, deadline, out of memory, exit
+ *	probe.c		what the host's kernel can do, each proved by trying
+ */
+
+/* Where carrel keeps what must survive it, and which host ids it may use. */
+struct runtime_config {
+	const char *state_dir; /* default /run/carrel; made if absent, root's alone */
+	uint32_t id_first; /* first host uid and gid of the block for sandboxes */
+	uint32_t id_ranges; /* how many ranges of 65536 it has: sandboxes at a time */
+};
+
+/* The defaults: ids 0x70000000 to 0x7ffdffff, which systemd's uid list (UIDS-GIDS)
+ * names as unused, between its container range and its foreign range. */
+struct runtime_config runtime_config_defaults(void);
+
+/* What a sandbox and its command shall be. Strings belong to the caller. */
+struct spec {
+	struct rootfs_plan files;
+	struct cgroup_limits limits;
+	struct rlimit_list rlimits;
+	uid_t uid; /* inside: 1 to 65534 */
+	gid_t gid;
+	char *const *argv;
+	char *const *envp;
+	const char *directory; /* inside; NULL: the workspace, or / without one */
+	uint64_t timeout_ms; /* 0: none */
+	bool terminal; /* stdio is a terminal of the sandbox's own */
+};
+
+enum {
+	SPEC_ID_MAX = 65534, /* of the 64 Ki range; 65535 is carrel-init */
+	SPEC_ID_RANGE = 65536,
+};
+
+/* An otherwise empty spec with carrel's default limits: 512 MiB, one processor, 256
+ * processes, nofile 4096, no core dumps. */
+void spec_init(struct spec *spec);
+
+/* Refuses what cannot be run, before anything is made. Also completes and sorts the
+ * mounts. */
+must_check int spec_check(struct spec *spec, struct err *e);
+
+/* Why a run ended. */
+enum run_reason {
+	RUN_EXIT,
+	RUN_SIGNAL,
+	RUN_TIMEOUT,
+	RUN_OOM,
+	RUN_START_FAILED,
+	RUN_REASON_MAX,
+};
+
+/* "exit", "signal", "timeout", "oom", "start_failed". */
+const char *run_reason_name(enum run_reason reason);
+
+/* How a run went. */
+struct run_result {
+	enum run_reason reason;
+	int exit_code; /* what carrel's own exit status should be */
+	int signal; /* that ended the command; 0: none */
+	uint64_t wall_ms;
+	struct cgroup_usage usage;
+	uint32_t id_base; /* first host id of the sandbox's range */
+	bool ids_direct; /* a volume could not be id-mapped: its owner's ids are mapped */
+	char error[252]; /* start_failed: the sentence; otherwise empty */
+};
+
+/* Exit statuses of carrel itself, as docker's. */
+enum {
+	RUN_STATUS_TIMEOUT = 124,
+	RUN_STATUS_FAILED = 125,
+	RUN_STATUS_NOT_EXECUTABLE = 126,
+	RUN_STATUS_NOT_FOUND = 127,
+	RUN_STATUS_SIGNAL = 128, /* plus the signal's number */
+};
+
+/* Builds a sandbox, runs the command in it on descriptors 0, 1 and 2, and takes it down
+ * without a trace. Blocks the signals that it passes on to the command. *ret is filled in
+ * every case; on failure (−errno, the command never ran) its reason is start_failed and
+ * its exit_code says which kind of failure. */
+int run_command(const struct runtime_config *config, const struct spec *spec,
+		struct run_result *ret, struct err *e);
+
+/* How a feature of the host turned out. */
+enum probe_state {
+	PROBE_OK,
+	PROBE_MISSING, /* carrel cannot work without it */
+	PROBE_ADVICE, /* the host would be safer otherwise */
+	PROBE_STATE_MAX,
+};
+
+/* One line of `carrel doctor`. Strings are constants but for detail. */
+struct probe_result {
+	const char *name;
+	enum probe_state state;
+	char detail[160]; /* what was found */
+	const char *remedy; /* what to do about it; "" when nothing is */
+};
+
+/* The number of probes. */
+unsigned probe_count(void);
+
+/* Tries probe number i, in a child process where it could leave something behind. */
+void probe_run(const struct runtime_config *config, unsigned i, struct probe_result *ret);
+
+/* Fast check before every start: the capabilities that building a sandbox takes. The
+ * error names the first that is missing. */
+must_check int probe_privilege(struct err *e);

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/sys.h"
+#include "runtime/sandbox.h"
+#include "runtime/steps.h"
+
+/* The whole 64 Ki range, with one id inside standing for another of the host's if a
+ * volume could not be id-mapped (`direct`). */
+static void map_range(struct userns_range *ranges, uint32_t base, uint32_t inside,
+		      bool direct, uint32_t outside)
+{
+	if (!direct) {
+		ranges[0] = (struct userns_range){ 0, base, SPEC_ID_RANGE };
+		return;
+	}
+	ranges[0] = (struct userns_range){ 0, base, inside };
+	ranges[1] = (struct userns_range){ inside, outside, 1 };
+	ranges[2] = (struct userns_range){ inside + 1, base + inside + 1,
+					   SPEC_ID_RANGE - inside - 1 };
+}
+
+static int make_userns(struct sandbox *sb, struct err *e)
+{
+	const struct rootfs_sources *s = &sb->sources;
+	struct userns_map map = { 0 };
+
+	map_range(map.uid, sb->owner.id_base, sb->owner.uid, s->direct, s->direct_uid);
+	map_range(map.gid, sb->owner.id_base, sb->owner.gid, s->direct, s->direct_gid);
+	return userns_create(&map, &sb->userns, e);
+}
+
+static int make_pipe(int *fds, struct err *e)
+{
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return err_set(e, errno, "make a pipe");
+	return 0;
+}
+
+static int prepare(const struct runtime_config *config, struct sandbox *sb, struct err *e)
+{
+	const struct spec *spec = sb->spec;
+	int r = cgroup_host_open(&spec->limits, &sb->host, e);
+
+	if (r == 0)
+		r = slot_acquire(config, &sb->slot, e);
+	if (r < 0)
+		return r;
+	sb->owner = (struct rootfs_owner){ spec->uid, spec->gid, sb->slot.id_base };
+	r = rootfs_open(&spec->files, &sb->owner, &sb->sources, e);
+	if (r == 0)
+		r = make_userns(sb, e);
+	if (r == 0)
+		r = init_image_open(&sb->init_image, e);
+	if (r == 0)
+		r = make_pipe(sb->lifeline, e);
+	if (r == 0)
+		r = make_pipe(sb->gate, e);
+	if (r == 0)
+		r = slot_record(&sb->slot, &sb->host, e);
+	if (r == 0)
+		r = cgroup_create(&sb->host, sb->slot.name, &spec->limits, &sb->cgroup,
+				  e);
+	return r;
+}
+
+int sandbox_prepare(const struct runtime_config *config, const struct spec *spec,
+		    struct sandbox *ret, struct err *e)
+{
+	struct err ignored;
+	int r;
+
+	*ret = (struct sandbox){
+		.spec = spec,
+		.slot = SLOT_NONE,
+		.userns = -1,
+		.cgroup = CGROUP_NONE,
+		.init_image = -1,
+		.lifeline = { -1, -1 },
+		.gate = { -1, -1 },
+		.init = PROCESS_NONE,
+	};
+	for (int i = 0; i < CGROUP_TREE_MAX; i++)
+		ret->host.trees[i].dir = -1;
+	ret->sources.rootfs.tree = -1;
+	ret->sources.pts = -1;
+	for (int i = 0; i < ROOTFS_MOUNTS_MAX; i++)
+		ret->sources.volumes[i].tree = -1;
+	r = prepare(config, ret, e);
+	if (r < 0)
+		sandbox_destroy(ret, &ignored);
+	return r;
+}
+
+static int wait_ready(int report_fd, struct err *e)
+{
+	struct report report;
+	int r = steps_read_report(report_fd, &report, e);
+
+	if (r < 0)
+		return r;
+	if (report.type == REPORT_READY)
+		return 0;
+	if (report.type == REPORT_NONE)
+		return err_say(e, ECHILD, "carrel-init died while it was being set up");
+	*e = report.err;
+	return err_wrap(e, "%s", report.step);
+}
+
+int sandbox_start(struct sandbox *sb, struct err *e)
+{
+	auto_fd read_end = -1, write_end = -1;
+	struct clone_args args = { .exit_signal = SIGCHLD };
+	int fds[2];
+
+	if (make_pipe(fds, e) < 0)
+		return e->code;
+	read_end = fds[0];
+	write_end = fds[1];
+	args.flags = CLONE_PIDFD | CLONE_INTO_CGROUP | CLONE_NEWNS | CLONE_NEWPID |
+		     CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET;
+	args.pidfd = (uintptr_t)&sb->init.pidfd;
+	args.cgroup = (uint64_t)sb->cgroup.init;
+	sb->init.pid = sys_clone3(&args);
+	if (sb->init.pid < 0) {
+		sb->init = PROCESS_NONE;
+		return err_set(e, errno, "clone PID 1 into %s/init", sb->cgroup.name);
+	}
+	if (sb->init.pid == 0)
+		init_main(sb, write_end);
+	fd_close(&write_end);
+	fd_close(&sb->gate[1]);
+	return wait_ready(read_end, e);
+}
+
+int sandbox_destroy(struct sandbox *sb, struct err *e)
+{
+	struct err ignored;
+	int r = 0;
+
+	/* Everything at once, so that nothing inside sees half of it go. If it cannot be
+	 * done, the end of PID 1 does it a moment later. */
+	if (sb->cgroup.host)
+		err_ignore(cgroup_kill(&sb->cgroup, &ignored));
+	process_end(&sb->init);
+	fd_close(&sb->lifeline[0]);
+	fd_close(&sb->lifeline[1]);
+	fd_close(&sb->gate[0]);
+	fd_close(&sb->gate[1]);
+	fd_close(&sb->init_image);
+	if (sb->cgroup.host)
+		r = cgroup_destroy(&sb->cgroup, e);
+	fd_close(&sb->userns);
+	rootfs_close(&sb->sources);
+	/* A record of something that is still there must stay for the next one to read.
+	 */
+	if (r == 0)
+		slot_release(&sb->slot);
+	else
+		fd_close(&sb->slot.state_dir);
+	cgroup_host_close(&sb->host);
+	return r;
+}

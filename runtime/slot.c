@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "runtime/slot.h"
+
+static const char magic[8] = "carrel1";
+
+enum {
+	BOOT_ID_SIZE = 40,
+	RECORD_MAX = CGROUP_TREE_MAX * (CGROUP_PATH_MAX + CGROUP_NAME_MAX + 2),
+};
+
+struct entry {
+	uint32_t pid; /* owner; 0: free */
+	uint32_t pid_ns; /* inode of the pid namespace that pid counts in */
+};
+
+/* STATE_DIR/slots, mapped. Foreign or damaged content is started over. */
+struct table {
+	char magic[8];
+	char boot_id[BOOT_ID_SIZE];
+	uint32_t id_first, ranges;
+	uint32_t top; /* entries from here on have never been used */
+	uint32_t reserved;
+	struct entry entries[];
+};
+
+/* The table while its lock is held. */
+struct locked {
+	int fd;
+	size_t size;
+	struct table *table;
+};
+
+struct runtime_config runtime_config_defaults(void)
+{
+	return (struct runtime_config){
+		.state_dir = "/run/carrel",
+		.id_first = 0x70000000,
+		.id_ranges = 0xffe,
+	};
+}
+
+static int open_parent_checked(int parent, const char *name, int *ret, struct err *e)
+{
+	struct stat st;
+
+	*ret = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (*ret < 0)
+		return err_set(e, errno, "open %s", name);
+	if (fstat(*ret, &st) < 0)
+		return err_set(e, errno, "stat %s", name);
+	/* Whoever can write a parent can put another directory in its place (E-08). */
+	if (st.st_uid != 0 || (st.st_mode & 022))
+		return err_say(e, EPERM,
+			       "%s belongs to uid %u with mode %o: must be root's alone "
+			       "to write",
+			       name, (unsigned)st.st_uid, (unsigned)st.st_mode & 07777);
+	return 0;
+}
+
+/* Opens the absolute path, whose every part must be root's, making the last. */
+static int open_state_dir(const char *path, int *ret, struct err *e)
+{
+	auto_fd dir = -1;
+	char part[NAME_MAX + 1];
+	int r = open_parent_checked(AT_FDCWD, "/", &dir, e);
+
+	if (*path != '/')
+		return err_say(e, EINVAL, "not an absolute path");
+	while (r == 0 && *path) {
+		size_t len = strcspn(++path, "/");
+		int next = -1;
+
+		r = str_format(part, sizeof(part), "%.*s", (int)len, path);
+		if (r < 0)
+			return err_set(e, -r, "open %s", path);
+		path += len;
+		if (!len)
+			continue;
+		if (!*path && mkdirat(dir, part, 0700) < 0 && errno != EEXIST)
+			return err_set(e, errno, "make %s", part);
+		r = open_parent_checked(dir, part, &next, e);
+		fd_close(&dir);
+		dir = next;
+	}
+	if (r == 0)
+		*ret = fd_take(&dir);
+	return r;
+}
+
+/* Blocks of ids that start elsewhere have tables and records of their own. */
+static void table_name(char *buf, size_t size, uint32_t id_first)
+{
+	bug_on(str_format(buf, size, "slots-%" PRIx32, id_first) < 0);
+}
+
+static void record_name(char *buf, size_t size, uint32_t id_base)
+{
+	bug_on(str_format(buf, size, "run/%" PRIx32, id_base) < 0);
+}
+
+static void table_unlock(struct locked *l)
+{
+	if (l->table)
+		munmap(l->table, l->size);
+	l->table = NULL;
+	fd_close(&l->fd); /* and with it the lock */
+}
+
+static int check_table(struct table *t, const struct runtime_config *config,
+		       struct err *e)
+{
+	char boot_id[BOOT_ID_SIZE] = { 0 };
+	ssize_t n = fd_read_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", boot_id,
+			       sizeof(boot_id));
+
+	if (n < 0)
+		return err_set(e, (int)-n, "read the boot id");
+	if (!memcmp(t->magic, magic, sizeof(magic)) &&
+	    !memcmp(t->boot_id, boot_id, sizeof(boot_id)) &&
+	    t->id_first == config->id_first && t->ranges == config->id_ranges &&
+	    t->top <= t->ranges)
+		return 0;
+	/* Of another boot, another version, other ids, or damaged: start over. */
+	memset(t, 0, sizeof(*t) + config->id_ranges * sizeof(t->entries[0]));
+	memcpy(t->magic, magic, sizeof(magic));
+	memcpy(t->boot_id, boot_id, sizeof(boot_id));
+	t->id_first = config->id_first;
+	t->ranges = config->id_ranges;
+	return 0;
+}
+
+static int table_lock(int state_dir, const struct runtime_config *config,
+		      struct locked *ret, struct err *e)
+{
+	struct locked l = { .fd = -1 };
+	char name[24];
+	struct stat st;
+	int r;
+
+	l.size = sizeof(struct table) + config->id_ranges * sizeof(struct entry);
+	table_name(name, sizeof(name), config->id_first);
+	l.fd = openat(state_dir, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (l.fd < 0)
+		return err_set(e, errno, "open %s", name);
+	if (flock(l.fd, LOCK_EX) < 0 || fstat(l.fd, &st) < 0) {
+		r = err_set(e, errno, "lock %s", name);
+		table_unlock(&l);
+		return r;
+	}
+	if ((size_t)st.st_size != l.size && ftruncate(l.fd, (off_t)l.size) < 0) {
+		r = err_set(e, errno, "size %s", name);
+		table_unlock(&l);
+		return r;
+	}
+	l.table = mmap(NULL, l.size, PROT_READ | PROT_WRITE, MAP_SHARED, l.fd, 0);
+	if (l.table == MAP_FAILED) {
+		l.table = NULL;
+		r = err_set(e, errno, "map %s", name);
+		table_unlock(&l);
+		return r;
+	}
+	r = check_table(l.table, config, e);
+	if (r < 0) {
+		table_unlock(&l);
+		return r;
+	}
+	*ret = l;
+	return 0;
+}
+
+static int own_pid_ns(uint32_t *ret, struct err *e)
+{
+	struct stat st;
+
+	if (stat("/proc/self/ns/pid", &st) < 0)
+		return err_set(e, errno, "stat our pid namespace");
+	*ret = (uint32_t)st.st_ino;
+	return 0;
+}
+
+/* Is the owner gone? One that counts in another pid namespace cannot be judged. */
+static bool is_dead(const struct entry *en, uint32_t pid_ns)
+{
+	return en->pid && en->pid_ns == pid_ns && kill((pid_t)en->pid, 0) < 0 &&
+	       errno == ESRCH;
+}
+
+/* Removes what the record of a dead owner lists. */
+static int reclaim(int state_dir, uint32_t id_base, struct err *e)
+{
+	char name[24], text[RECORD_MAX];
+	char *line = text, *end;
+	ssize_t n;
+
+	record_name(name, sizeof(name), id_base);
+	n = fd_read_at(state_dir, name, text, sizeof(text));
+	if (n == -ENOENT)
+		return 0;
+	if (n < 0)
+		return err_set(e, (int)-n, "read %s", name);
+	for (; *line; line = end) {
+		int r;
+
+		end = strchrnul(line, '\n');
+		if (*end)
+			*end++ = '\0';
+		r = cgroup_reclaim(line, e);
+		if (r < 0)
+			return r;
+	}
+	unlinkat(state_dir, name, 0);
+	return 0;
+}
+
+/* Makes dead entries ours, reclaims what they list, and leaves one of them to the caller
+ * as its own. Without the lock: it can take milliseconds. An entry that cannot be
+ * reclaimed stays taken, so that its ids are not given to anybody else. */
+static int take_over(int state_dir, const struct runtime_config *config, struct locked *l,
+		     uint32_t pid_ns, struct err *e)
+{
+	struct entry *entries = l->table->entries;
+
+	for (uint32_t i = 0; i < l->table->top; i++) {
+		struct entry dead = entries[i];
+		int r;
+
+		if (!is_dead(&entries[i], pid_ns))
+			continue;
+		entries[i].pid = (uint32_t)getpid();
+		table_unlock(l);
+		r = reclaim(state_dir, config->id_first + i * SPEC_ID_RANGE, e);
+		if (r < 0)
+			err_wrap(e, "clean up after process %" PRIu32, dead.pid);
+		if (table_lock(state_dir, config, l, e) < 0)
+			return e->code;
+		entries = l->table->entries;
+		if (r < 0) {
+			entries[i] = dead;
+			return r;
+		}
+		entries[i] = (struct entry){ 0 };
+	}
+	return 0;
+}
+
+static int take_lowest(struct table *t, uint32_t pid_ns, uint32_t *ret, struct err *e)
+{
+	for (uint32_t i = 0; i < t->ranges; i++) {
+		if (i < t->top && t->entries[i].pid)
+			continue;
+		t->entries[i] = (struct entry){ (uint32_t)getpid(), pid_ns };
+		if (i >= t->top)
+			t->top = i + 1;
+		*ret = i;
+		return 0;
+	}
+	return err_say(e, EBUSY, "all %" PRIu32 " id ranges are in use", t->ranges);
+}
+
+static int acquire(const struct runtime_config *config, struct slot *slot, struct err *e)
+{
+	struct locked l = { .fd = -1 };
+	uint32_t pid_ns = 0, generation;
+	int r = own_pid_ns(&pid_ns, e);
+
+	if (r == 0)
+		r = open_state_dir(config->state_dir, &slot->state_dir, e);
+	if (r < 0)
+		return r;
+	if (mkdirat(slot->state_dir, "run", 0700) < 0 && errno != EEXIST)
+		return err_set(e, errno, "make run");
+	r = table_lock(slot->state_dir, config, &l, e);
+	if (r == 0)
+		r = take_over(slot->state_dir, config, &l, pid_ns, e);
+	if (r == 0)
+		r = take_lowest(l.table, pid_ns, &slot->index, e);
+	table_unlock(&l);
+	if (r < 0)
+		return r;
+	if (getrandom(&generation, sizeof(generation), 0) != sizeof(generation))
+		return err_set(e, errno, "get random bytes");
+	slot->id_first = config->id_first;
+	slot->id_base = config->id_first + slot->index * SPEC_ID_RANGE;
+	r = str_format(slot->name, sizeof(slot->name), "carrel-%" PRIu32 "-%08" PRIx32,
+		       slot->index, generation);
+	return r < 0 ? err_set(e, -r, "name a sandbox") : 0;
+}
+
+int slot_acquire(const struct runtime_config *config, struct slot *ret, struct err *e)
+{
+	int r;
+
+	*ret = SLOT_NONE;
+	r = acquire(config, ret, e);
+	if (r < 0) {
+		fd_close(&ret->state_dir);
+		return err_wrap(e, "take an id range in %s", config->state_dir);
+	}
+	return 0;
+}
+
+int slot_record(const struct slot *slot, const struct cgroup_host *host, struct err *e)
+{
+	char name[24], text[RECORD_MAX];
+	struct str s = str_over(text, sizeof(text));
+	auto_fd fd = -1;
+	int r;
+
+	for (unsigned i = 0; i < host->ntrees; i++)
+		str_add(&s, "%s/%s\n", host->trees[i].path, slot->name);
+	record_name(name, sizeof(name), slot->id_base);
+	fd = openat(slot->state_dir, name,
+		    O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_set(e, errno, "record the sandbox in %s", name);
+	r = fd_write_all(fd, text, s.len);
+	if (r < 0)
+		return err_set(e, -r, "record the sandbox in %s", name);
+	return 0;
+}
+
+void slot_release(struct slot *slot)
+{
+	char name[24];
+	off_t at = (off_t)(offsetof(struct table, entries) +
+			   slot->index * sizeof(struct entry));
+	auto_fd fd = -1;
+
+	if (slot->state_dir < 0)
+		return;
+	record_name(name, sizeof(name), slot->id_base);
+	unlinkat(slot->state_dir, name, 0);
+	/* One aligned word, and only we may change it: no lock needed. */
+	table_name(name, sizeof(name), slot->id_first);
+	fd = openat(slot->state_dir, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd >= 0)
+		err_ignore(pwrite(fd, &(struct entry){ 0 }, sizeof(struct entry), at) <
+			   0);
+	fd_close(&slot->state_dir);
+}

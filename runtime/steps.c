@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "base/sys.h"
+#include "runtime/steps.h"
+
+#define OOM_SCORE "500" /* of 1000: before everything that has not asked for it */
+
+static void send_report(int fd, const struct report *report)
+{
+	/* Nobody to tell if this fails: the keeper then sees a child that died. */
+	err_ignore(write(fd, report, sizeof(*report)) < 0);
+}
+
+void steps_walk(const struct step *steps, void *context, const int *report_fd)
+{
+	struct report report = { .type = REPORT_FAILED };
+	struct str name = str_over(report.step, sizeof(report.step));
+
+	while (steps->run(context, &report.err) == 0)
+		steps++;
+	str_add(&name, "%s", steps->name);
+	send_report(*report_fd, &report);
+	_exit(125);
+}
+
+int steps_report_ready(int report_fd, struct err *e)
+{
+	struct report report = { .type = REPORT_READY };
+
+	if (write(report_fd, &report, sizeof(report)) != sizeof(report))
+		return err_set(e, errno, "report to the keeper");
+	return 0;
+}
+
+int steps_read_report(int fd, struct report *ret, struct err *e)
+{
+	ssize_t n;
+
+	*ret = (struct report){ .type = REPORT_NONE };
+	do {
+		n = read(fd, ret, sizeof(*ret));
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return err_set(e, errno, "read the report of a child");
+	if (n != 0 && n != sizeof(*ret))
+		return err_say(e, EPROTO, "a child's report has %zd bytes", n);
+	return 0;
+}
+
+int steps_detach_from_keeper(mode_t mask, struct err *e)
+{
+	const struct sigaction by_default = { .sa_handler = SIG_DFL };
+	sigset_t none;
+
+	umask(mask);
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return err_set(e, errno, "become non-dumpable");
+	for (int sig = 1; sig < NSIG; sig++)
+		sigaction(sig, &by_default,
+			  NULL); /* fails for KILL, STOP and libc's own */
+	sigemptyset(&none);
+	if (sigprocmask(SIG_SETMASK, &none, NULL) < 0)
+		return err_set(e, errno, "unblock signals");
+	return 0;
+}
+
+int steps_die_with_keeper(int lifeline, struct err *e)
+{
+	struct pollfd pfd = { .fd = lifeline };
+
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		return err_set(e, errno, "set the parent death signal");
+	if (poll(&pfd, 1, 0) < 0)
+		return err_set(e, errno, "look at the lifeline");
+	if (pfd.revents)
+		return err_say(e, ESRCH, "carrel has died meanwhile");
+	return 0;
+}
+
+int steps_keep_only(int *const *fds, unsigned count, struct err *e)
+{
+	enum { ABOVE = 64 }; /* higher than any target */
+
+	/* Twice, so that no move lands on a descriptor that is still to be moved. */
+	for (unsigned i = 0; i < count; i++) {
+		int fd = *fds[i] < 0 ? -1 : fcntl(*fds[i], F_DUPFD_CLOEXEC, ABOVE);
+
+		if (*fds[i] >= 0 && fd < 0)
+			return err_set(e, errno, "move a descriptor");
+		*fds[i] = fd;
+	}
+	for (unsigned i = 0; i < count; i++) {
+		if (*fds[i] < 0)
+			continue;
+		*fds[i] = dup3(*fds[i], 3 + (int)i, O_CLOEXEC);
+		if (*fds[i] < 0)
+			return err_set(e, errno, "move a descriptor");
+	}
+	if (close_range(3 + count, ~0U, 0) < 0)
+		return err_set(e, errno, "close all other descriptors");
+	return 0;
+}
+
+int steps_leave_host_identity(struct err *e)
+{
+	int r;
+
+	if (setgroups(0, NULL) < 0)
+		return err_set(e, errno, "leave the supplementary groups");
+	if (sys_new_session_keyring() < 0 && errno != ENOSYS)
+		return err_set(e, errno, "join a new session keyring");
+	r = fd_write_at(AT_FDCWD, "/proc/self/oom_score_adj", OOM_SCORE);
+	if (r < 0)
+		return err_set(e, -r, "set oom_score_adj to " OOM_SCORE);
+	return 0;
+}

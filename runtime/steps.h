@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Between clone and exec: a walk through named steps, and word of it to the keeper. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdnoreturn.h>
+
+#include "base/err.h"
+
+/* One thing that a child does on its way to exec. */
+struct step {
+	const char *name; /* what the user reads when it fails */
+	int (*run)(void *context, struct err *e);
+};
+
+enum report_type {
+	REPORT_NONE, /* end of file: the child has exec'ed */
+	REPORT_READY, /* the namespaces can be joined */
+	REPORT_FAILED, /* followed by the child's death */
+};
+
+/* What a child writes to its pipe, in one write below PIPE_BUF. */
+struct report {
+	enum report_type type;
+	char step[32];
+	struct err err;
+};
+
+/* Walks through the steps, which end with one that execs. Reports the first failure to
+ * *report_fd (a step may move it) and exits. Must not allocate, log or lock. */
+noreturn void steps_walk(const struct step *steps, void *context, const int *report_fd);
+
+/* Tells the keeper that the namespaces can be joined. */
+must_check int steps_report_ready(int report_fd, struct err *e);
+
+/* Waits for the next report. A child that died without one is REPORT_FAILED too. */
+must_check int steps_read_report(int fd, struct report *ret, struct err *e);
+
+/* Undoes what a child inherits of the keeper: signal mask, handlers, umask. From then on
+ * it dies with the keeper and its memory cannot be read. */
+must_check int steps_detach_from_keeper(mode_t mask, struct err *e);
+
+/* Has the kernel kill this process when the keeper dies, and makes sure that it has not
+ * done so already: a change of credentials disarms the signal. `lifeline` is the read end
+ * of a pipe whose write end only the keeper has. */
+must_check int steps_die_with_keeper(int lifeline, struct err *e);
+
+/* Moves the descriptors to 3, 4, … and closes all others from 3 on. The pointers are
+ * updated; −1 stays −1. What remains is close-on-exec. */
+must_check int steps_keep_only(int *const *fds, unsigned count, struct err *e);
+
+/* Leaves the supplementary groups, gets an empty session keyring, and offers itself to
+ * the out-of-memory killer before anything of the host (E-27, R-08). */
+must_check int steps_leave_host_identity(struct err *e);

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* carrel: finds the subcommand and hands over to it. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "runtime/runtime.h"
+#include "tools/carrel.h"
+
+static int cmd_help(char **argv);
+static int cmd_version(char **argv);
+
+static const struct command {
+	const char *name, *usage, *help;
+	int (*run)(char **argv);
+} commands[] = {
+	{ "run", "[OPTIONS] [--] COMMAND [ARG...]",
+	  "run one command in a sandbox of its own, gone afterwards", cmd_run },
+	{ "doctor", "[--format table|json]",
+	  "try everything that carrel needs of this host's kernel", cmd_doctor },
+	{ "help", "", "print this", cmd_help },
+	{ "version", "", "print carrel's version", cmd_version },
+};
+
+static int finish_output(void)
+{
+	if (fflush(stdout) == 0)
+		return 0;
+	perror("carrel: write to standard output");
+	return RUN_STATUS_FAILED;
+}
+
+static int cmd_version(char **argv)
+{
+	(void)argv;
+	printf("carrel %s\n", CARREL_VERSION);
+	return finish_output();
+}
+
+static int cmd_help(char **argv)
+{
+	(void)argv;
+	printf("Usage: carrel COMMAND ...\n\n"
+	       "Sandboxes for the commands of AI agents, built directly on the "
+	       "kernel.\n\n");
+	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
+		printf("  %-8s %-34s %s\n", commands[i].name, commands[i].usage,
+		       commands[i].help);
+	printf("\n`carrel COMMAND --help` says more; so does carrel(1).\n");
+	return finish_output();
+}
+
+/* A descriptor that we open must never become somebody's standard input or output. */
+static int fill_standard_descriptors(void)
+{
+	for (int fd = 0; fd < 3; fd++) {
+		if (fcntl(fd, F_GETFD) >= 0)
+			continue;
+		/* The lowest free number is fd: those below are in use. */
+		if (open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY) !=
+		    fd) /* lint: inherited by the command on purpose */
+			return -1;
+	}
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	const char *name = argc > 1 ? argv[1] : NULL;
+
+	if (fill_standard_descriptors() < 0)
+		return RUN_STATUS_FAILED;
+	if (!name) {
+		fprintf(stderr, "carrel: no command given; `carrel help` lists them\n");
+		return RUN_STATUS_FAILED;
+	}
+	if (!strcmp(name, "--help") || !strcmp(name, "-h"))
+		name = "help";
+	if (!strcmp(name, "--version"))
+		name = "version";
+	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++) {
+		if (!strcmp(name, commands[i].name))
+			return commands[i].run(argv + 2);
+	}
+	fprintf(stderr, "carrel: \"%s\" is not a command; `carrel help` lists them\n",
+		name);
+	return RUN_STATUS_FAILED;
+}

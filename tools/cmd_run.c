@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* carrel run: options in, one sandbox, one command, its exit status out. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/num.h"
+#include "base/str.h"
+#include "runtime/runtime.h"
+#include "tools/carrel.h"
+#include "tools/config.h"
+#include "tools/environment.h"
+#include "tools/options.h"
+
+#include "tools/result.h"
+
+enum { LABELS_MAX = 64 };
+
+struct run_args {
+	struct spec spec;
+	struct environment env;
+	const char *config_path;
+	const char *workspace;
+	uint64_t max_duration_ms;
+	int result_fd;
+	const char *result_file;
+	char *labels[LABELS_MAX + 1];
+	unsigned label_count;
+	bool help;
+};
+
+static int parse_limit(const char *value, int (*parse)(const char *, uint64_t *),
+		       const char *example, uint64_t *ret, struct err *e)
+{
+	uint64_t limit;
+
+	if (!strcmp(value, "unlimited")) {
+		*ret = 0;
+		return 0;
+	}
+	if (parse(value, &limit) < 0 || limit == 0)
+		return err_say(e, EINVAL,
+			       "\"%s\" is neither a limit such as %s nor \"unlimited\"",
+			       value, example);
+	*ret = limit;
+	return 0;
+}
+
+static int parse_count(const char *value, uint64_t *ret)
+{
+	return num_parse(value, 1, 4194304, ret); /* PID_MAX_LIMIT */
+}
+
+static int set_memory(void *context, char *value, struct err *e)
+{
+	struct run_args *a = context;
+
+	return parse_limit(value, num_parse_size, "512m", &a->spec.limits.memory, e);
+}
+
+static int set_cpus(void *context, char *value, struct err *e)
+{
+	struct run_args *a = context;
+
+	return parse_limit(value, num_parse_milli, "1.5", &a->spec.limits.cpu_milli, e);
+}
+
+static int set_pids(void *context, char *value, struct err *e)
+{
+	struct run_args *a = context;
+
+	return parse_limit(value, parse_count, "256", &a->spec.limits.pids, e);
+}
+
+static int set_ulimit(void *context, char *value, struct err *e)
+{
+	struct run_args *a = context;
+
+	if (rlimit_list_set(&a->spec.rlimits, value, e) < 0)
+		return err_wrap(e, "%s", value);
+	return 0;
+}
+
+static int parse_time(const char *value, uint64_t *ret, struct err *e)
+{
+	if (num_parse_duration(value, ret) < 0 || *ret == 0)
+		return err_say(e, EINVAL,
+			       "\"%s\" is not a duration such as 30s, 5m or 1h", value);
+	return 0;
+}
+
+static int set_timeout(void *context, char *value, struct err *e)
+{
+	struct run_args *a = context;
+
+	return parse_time(value, &a->spec.timeout_ms, e);
+}
+
+static int set_max_duration(void *context, char *value, struct err *e)
+{
+	struct run_args *a = context;
+
+	return parse_time(value, &a->max_duration_ms, e);
+}
+
+/* A sandbox whose command is running is never idle, so for `run` it only gets checked. */
+static int set_idle_timeout(void *context, char *value, struct err *e)
+{
+	uint64_t ignored;
+
+	(void)context;
+	return parse_time(value, &ignored, e);
+}
+
+static int set_user(void *context, char *value, struct err *e)
+{
+	struct run_args *a = context;
+	char *group = strchr(value, ':');
+	uint64_t uid, gid;
+
+	if (group)
+		*group++ = '\0';
+	if (num_parse(value, 1, SPEC_ID_MAX, &uid) < 0)
+		return err_say(e, EINVAL, "\"%s\" is not a user id of 1 to %d", value,
+			       SPEC_ID_MAX);
+	gid = uid;
+	if (group && num_parse(group, 1, SPEC_ID_MAX, &gid) < 0)
+		return err_say(e, EINVAL, "\"%s\" is not a group id of 1 to %d", group,
+			       SPEC_ID_MAX);
+	a->spec.uid = (uid_t)uid;
+	a->spec.gid = (gid_t)gid;
+	return 0;
+}
+
+static int set_rootfs(void *context, char *value, struct err *e)
+{
+	struct run_args *a = context;
+
+	if (!*value)
+		return err_say(e, EINVAL, "an empty name");
+	if (!strcmp(value, "host")) {
+		a->spec.files.rootfs = NULL;
+		return 0;
+	}
+	if (!strchr(value, '/'))
+		return err_say(
+			e, ENOENT,
+			"no rootfs is called \"%s\"; a directory is written with a \"/\"",
+			value);
+	a->spec.files.rootfs = value;
+	return 0;
+}
+
+static int set_workspace(void *context, char *value, struct err *e)
+{
+	struct run_args *a = context;
+
+	a->workspace = value;
+	return rootfs_plan_workspace(&a->spec.files, value, e);
+}
+
+static int add_volume(void *context, char *value, struct err *e)
+{
+	struct run_args *a = context;
+
+	return rootfs_plan_volume(&a->spec.files, value, e);
+}
+
+static int add_tmpfs(void *context, char *value, struct err *e)
+{
+	struct run_args *a = context;
+
+	return rootfs_plan_tmpfs(&a->spec.files, value, e);
+}
+
+static int add_env(void *context, char *value, struct err *e)
+{
+	struct run_args *a = context;
+
+	return environment_set(&a->env, value, e);
+}
+
+static int add_env_file(void *context, char *value, struct err *e)
+{
+	struct run_args *a = context;
+
+	return environment_read(&a->env, value, e);
+}
+
+static int set_directory(void *context, char *value, struct err *e)
+{
+	struct run_args *a = context;
+
+	if (*value != '/')
+		return err_say(e, EINVAL, "\"%s\" is not an absolute path", value);
+	a->spec.directory = value;
+	return 0;
+}
+
+static int set_hostname(void *context, char *value, struct err *e)
+{
+	struct run_args *a = context;
+
+	(void)e;
+	a->spec.files.hostname = value;
+	return 0;
+}
+
+static int set_network(void *context, char *value, struct err *e)
+{
+	(void)context;
+	if (strcmp(value, "none"))
+		return err_say(e, EINVAL,
+			       "\"%s\" is not a network that this version offers: none",
+			       value);
+	return 0;
+}
+
+static int add_label(void *context, char *value, struct err *e)
+{
+	struct run_args *a = context;
+
+	if (!*value || *value == '=')
+		return err_say(e, EINVAL, "a label without a name");
+	if (a->label_count == LABELS_MAX)
+		return err_say(e, E2BIG, "more than %d labels", LABELS_MAX);
+	a->labels[a->label_count++] = value;
+	return 0;
+}
+
+static int set_terminal(void *context, char *value, struct err *e)
+{
+	struct run_args *a = context;
+
+	(void)value;
+	(void)e;
+	a->spec.terminal = true;
+	return 0;
+}
+
+/* Standard input is always the caller's; the switch is there for docker's habits. */
+static int set_interactive(void *context, char *value, struct err *e)
+{
+	(void)context;
+	(void)value;
+	(void)e;
+	return 0;
+}
+
+static int set_result_fd(void *context, char *value, struct err *e)
+{
+	struct run_args *a = context;
+	uint64_t fd;
+
+	if (num_parse(value, 3, 1048576, &fd) < 0 || fcntl((int)fd, F_GETFD) < 0)
+		return err_say(e, EBADF, "\"%s\" is not an open descriptor above 2",
+			       value);
+	a->result_fd = (int)fd;
+	return 0;
+}
+
+static int set_result_file(void *context, char *value, struct err *e)
+{
+	struct run_args *a = context;
+
+	(void)e;
+	a->result_file = value;
+	return 0;
+}
+
+static int set_config(void *context, char *value, struct err *e)
+{
+	struct run_args *a = context;
+
+	(void)e;
+	a->config_path = value;
+	return 0;
+}
+
+static int set_help(void *context, char *value, struct err *e)
+{
+	struct run_args *a = context;
+
+	(void)value;
+	(void)e;
+	a->help = true;
+	return 0;
+}
+
+static const struct option_row options[] = {
+	{ "rootfs", 0, "host|DIR",
+	  "root directory (host: a read-only view of the host's /usr)", set_rootfs },
+	{ "workspace", 0, "DIR",
+	  "directory at /workspace, which becomes the working directory", set_workspace },
+	{ "volume", 'v', "SRC:DST[:ro]", "directory or file SRC of the host at DST",
+	  add_volume },
+	{ "tmpfs", 0, "DST[:size=64m]", "empty directory in memory at DST", add_tmpfs },
+	{ "env", 'e', "K[=V]", "environment variable; without =V, the caller's",
+	  add_env },
+	{ "env-file", 0, "FILE", "environment variables, one K[=V] a line",
+	  add_env_file },
+	{ "workdir", 'w', "DIR", "working directory inside", set_directory },
+	{ "user", 'u', "UID[:GID]", "ids inside, 1 to 65534 (1000:1000)", set_user },
+	{ "memory", 'm', "SIZE", "memory limit, without swap (512m)", set_memory },
+	{ "cpus", 0, "N", "processors, such as 1.5 (1)", set_cpus },
+	{ "pids-limit", 0, "N", "processes and threads (256)", set_pids },
+	{ "ulimit", 0, "NAME=SOFT[:HARD]", "limit of each process, such as nofile=1024",
+	  set_ulimit },
+	{ "network", 0, "none", "network: only a loopback interface (none)",
+	  set_network },
+	{ "hostname", 0, "NAME", "hostname inside (carrel)", set_hostname },
+	{ "label", 0, "K=V", "label, repeated in the result", add_label },
+	{ "timeout", 0, "TIME", "end the command after TIME, with status 124",
+	  set_timeout },
+	{ "max-duration", 0, "TIME", "end the sandbox after TIME, with status 124",
+	  set_max_duration },
+	{ "idle-timeout", 0, "TIME",
+	  "accepted: a sandbox that runs a command is not idle", set_idle_timeout },
+	{ "tty", 't', NULL,
+	  "a terminal of the sandbox's own as standard input and output", set_terminal },
+	{ "interactive", 'i', NULL, "accepted: standard input is always the caller's",
+	  set_interactive },
+	{ "result-fd", 0, "N", "write the result as JSON to descriptor N",
+	  set_result_fd },
+	{ "result-file", 0, "FILE", "write the result as JSON to FILE", set_result_file },
+	{ "config", 0, "FILE", "configuration (" CONFIG_PATH ")", set_config },
+	{ "help", 'h', NULL, "print this", set_help },
+	{ NULL, 0, NULL, NULL, NULL },
+};
+
+static int print_help(void)
+{
+	printf("Usage: carrel run [OPTIONS] [--] COMMAND [ARG...]\n\n"
+	       "Runs COMMAND in a sandbox of its own and takes it down afterwards. "
+	       "Options end\n"
+	       "at the first word that is none.\n\n");
+	options_print(options);
+	printf("\nSIZE: b, k, m, g (1024). TIME: 30, 30s, 5m, 1h. Limits: \"unlimited\" "
+	       "lifts one.\n"
+	       "\nExit status: the command's own; 124 timeout; 125 carrel itself failed; "
+	       "126 the\n"
+	       "command cannot be executed; 127 it is not found; 128+N it died of signal "
+	       "N.\n");
+	if (fflush(stdout) == 0)
+		return 0;
+	perror("carrel: run: write to standard output");
+	return RUN_STATUS_FAILED;
+}
+
+/* The path may lie where somebody hostile can write: no link is followed, no FIFO waited
+ * for, no file with a second name overwritten (E-42). */
+static int open_result_file(const char *path, int *ret_fd, struct err *e)
+{
+	auto_fd fd = open(
+		path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
+		0644);
+	struct stat st;
+
+	if (fd < 0)
+		return err_set(e, errno, "--result-file: open %s", path);
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1)
+		return err_say(
+			e, EINVAL,
+			"--result-file: %s is not a regular file with a single name",
+			path);
+	if (ftruncate(fd, 0) < 0)
+		return err_set(e, errno, "--result-file: empty %s", path);
+	*ret_fd = fd_take(&fd);
+	return 0;
+}
+
+/* From words to a spec that can be run. */
+static int parse(struct run_args *a, char **argv, struct config *config, struct err *e)
+{
+	char **command;
+	int r = environment_init(&a->env, e);
+
+	if (r == 0)
+		r = options_parse(options, a, argv, &command, e);
+	if (r < 0 || a->help)
+		return r;
+	r = config_read(a->config_path, config, e);
+	if (r < 0)
+		return r;
+	a->spec.argv = command;
+	a->spec.envp = a->env.list;
+	if (!a->spec.directory)
+		a->spec.directory = a->workspace ? ROOTFS_WORKSPACE : "/";
+	if (a->max_duration_ms &&
+	    (!a->spec.timeout_ms || a->max_duration_ms < a->spec.timeout_ms))
+		a->spec.timeout_ms = a->max_duration_ms;
+	if (a->spec.terminal && !isatty(0))
+		return err_say(e, ENOTTY, "--tty: standard input is not a terminal");
+	if (a->spec.terminal) {
+		r = environment_set(&a->env, "TERM", e);
+		if (r < 0)
+			return r;
+		a->spec.envp = a->env.list;
+	}
+	return spec_check(&a->spec, e);
+}
+
+static int run(struct run_args *a, const struct config *config, struct err *e)
+{
+	struct run_result result;
+	auto_fd file = -1;
+	struct err write_err;
+	int r = probe_privilege(e);
+
+	if (r == 0 && a->result_file)
+		r = open_result_file(a->result_file, &file, e);
+	if (r < 0)
+		return RUN_STATUS_FAILED;
+	if (a->result_fd >= 0 && fcntl(a->result_fd, F_SETFD, FD_CLOEXEC) < 0) {
+		err_set(e, errno, "--result-fd %d", a->result_fd);
+		return RUN_STATUS_FAILED;
+	}
+	r = run_command(&config->runtime, &a->spec, &result, e);
+	if ((file >= 0 && result_write(file, &result, a->labels, &write_err) < 0) ||
+	    (a->result_fd >= 0 &&
+	     result_write(a->result_fd, &result, a->labels, &write_err) < 0)) {
+		if (r == 0)
+			*e = write_err;
+		return RUN_STATUS_FAILED;
+	}
+	return result.exit_code;
+}
+
+int cmd_run(char **argv)
+{
+	struct run_args a = { .result_fd = -1 };
+	struct config config;
+	struct err e = { 0 };
+	int status = RUN_STATUS_FAILED, r;
+
+	spec_init(&a.spec);
+	r = parse(&a, argv, &config, &e);
+	if (r == 0)
+		status = a.help ? print_help() : run(&a, &config, &e);
+	if (e.code)
+		fprintf(stderr, "carrel: run: %s\n", e.msg);
+	environment_free(&a.env);
+	return status;
+}

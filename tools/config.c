@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <ini.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/num.h"
+#include "base/str.h"
+#include "tools/config.h"
+
+enum {
+	ID_FIRST_MIN = 65536, /* below are the host's own accounts */
+	ID_LAST_MAX = 0xfffdffff, /* above is −1, and −1 as 16 bits */
+};
+
+static int set_id_first(struct config *c, const char *value)
+{
+	uint64_t first;
+
+	if (num_parse(value, ID_FIRST_MIN, ID_LAST_MAX, &first) < 0)
+		return -EINVAL;
+	c->runtime.id_first = (uint32_t)first;
+	return 0;
+}
+
+static int set_id_ranges(struct config *c, const char *value)
+{
+	uint64_t ranges;
+
+	if (num_parse(value, 1, 65535, &ranges) < 0)
+		return -EINVAL;
+	c->runtime.id_ranges = (uint32_t)ranges;
+	return 0;
+}
+
+static int set_state_dir(struct config *c, const char *value)
+{
+	if (*value != '/')
+		return -EINVAL;
+	c->runtime.state_dir = c->state_dir;
+	return str_format(c->state_dir, sizeof(c->state_dir), "%s", value);
+}
+
+static const struct {
+	const char *section, *key, *expects;
+	int (*set)(struct config *c, const char *value);
+} rows[] = {
+	{ "ids", "first", "a host id of 65536 or more", set_id_first },
+	{ "ids", "ranges", "a number of 1 to 65535", set_id_ranges },
+	{ "state", "dir", "an absolute path", set_state_dir },
+};
+
+struct reader {
+	struct config *config;
+	const char *path;
+	FILE *file;
+	unsigned line; /* last one handed out */
+	struct err *e;
+};
+
+/* Feeds the parser and counts lines, so that an error can name one. */
+static char *next_line(char *buf, int size, void *stream)
+{
+	struct reader *rd = stream;
+	char *got = fgets(buf, size, rd->file);
+
+	if (got)
+		rd->line++;
+	return got;
+}
+
+/* inih wants 1 for success and stops at 0 only if built to; the first error stays. */
+static int take(void *user, const char *section, const char *key, const char *value)
+{
+	struct reader *rd = user;
+
+	if (rd->e->code)
+		return 0;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		if (strcmp(section, rows[i].section) || strcmp(key, rows[i].key))
+			continue;
+		if (rows[i].set(rd->config, value) == 0)
+			return 1;
+		err_say(rd->e, EINVAL, "%s:%u: [%s] %s = %s: expected %s", rd->path,
+			rd->line, section, key, value, rows[i].expects);
+		return 0;
+	}
+	err_say(rd->e, EINVAL, "%s:%u: unknown key \"%s\" in section [%s]", rd->path,
+		rd->line, key, section);
+	return 0;
+}
+
+static int check(const struct config *c, const char *path, struct err *e)
+{
+	uint64_t end =
+		c->runtime.id_first + (uint64_t)c->runtime.id_ranges * SPEC_ID_RANGE;
+
+	if (end - 1 > ID_LAST_MAX)
+		return err_say(
+			e, ERANGE,
+			"%s: [ids] %u ranges from %u on reach beyond the last host id",
+			path, c->runtime.id_ranges, c->runtime.id_first);
+	return 0;
+}
+
+int config_read(const char *path, struct config *ret, struct err *e)
+{
+	struct reader rd = { .config = ret, .path = path ? path : CONFIG_PATH, .e = e };
+	int line;
+
+	*e = (struct err){ 0 };
+	*ret = (struct config){ .runtime = runtime_config_defaults() };
+	rd.file = fopen(rd.path, "re");
+	if (!rd.file && !path && errno == ENOENT)
+		return 0;
+	if (!rd.file)
+		return err_set(e, errno, "open configuration %s", rd.path);
+	/* next_line() gets the reader as its stream. */
+	line = ini_parse_stream(next_line, &rd, take, &rd);
+	fclose(rd.file);
+	if (e->code)
+		return e->code;
+	if (line)
+		return err_say(e, EINVAL, "%s:%d: not a section, key = value or comment",
+			       rd.path, line);
+	return check(ret, rd.path, e);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The configuration file, carrel.conf(5). */
+#pragma once
+
+#include "base/err.h"
+#include "runtime/runtime.h"
+
+#define CONFIG_PATH "/etc/carrel/carrel.conf"
+
+enum { CONFIG_VALUE_MAX = 256 };
+
+/* What the file says, over the defaults. */
+struct config {
+	struct runtime_config runtime;
+	char state_dir[CONFIG_VALUE_MAX]; /* behind runtime.state_dir */
+};
+
+/* Reads the file at `path`, or the one at CONFIG_PATH if there is one (path NULL).
+ * Unknown sections, keys and malformed values are errors with file and line. *ret must
+ * not be moved afterwards. */
+must_check int config_read(const char *path, struct config *ret, struct err *e);

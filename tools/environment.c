@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "runtime/runtime.h"
+#include "tools/environment.h"
+
+int environment_init(struct environment *env, struct err *e)
+{
+	static const char *const defaults[] = {
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"HOME=" ROOTFS_HOME,
+		"LANG=C.UTF-8",
+	};
+	int r = 0;
+
+	*env = (struct environment){ .list = calloc(1, sizeof(char *)) };
+	if (!env->list)
+		return err_set(e, ENOMEM, "build the environment");
+	for (size_t i = 0; r == 0 && i < sizeof(defaults) / sizeof(*defaults); i++)
+		r = environment_set(env, defaults[i], e);
+	return r;
+}
+
+void environment_free(struct environment *env)
+{
+	for (size_t i = 0; i < env->count; i++)
+		free(env->list[i]);
+	free(env->list);
+	*env = (struct environment){ 0 };
+}
+
+/* The place of the variable whose NAME= is the first len bytes of text, or count. */
+static size_t find(const struct environment *env, const char *text, size_t len)
+{
+	size_t i = 0;
+
+	while (i < env->count && strncmp(env->list[i], text, len))
+		i++;
+	return i;
+}
+
+/* Takes `variable` (NAME=VALUE), also on failure. */
+static int put(struct environment *env, char *variable, struct err *e)
+{
+	size_t len = strcspn(variable, "=") + 1;
+	size_t i = find(env, variable, len);
+
+	if (i < env->count) {
+		free(env->list[i]);
+	} else {
+		char **grown = reallocarray(env->list, env->count + 2, sizeof(char *));
+
+		if (!grown) {
+			free(variable);
+			return err_set(e, ENOMEM, "build the environment");
+		}
+		env->list = grown;
+		env->list[++env->count] = NULL;
+	}
+	env->list[i] = variable;
+	return 0;
+}
+
+int environment_set(struct environment *env, const char *text, struct err *e)
+{
+	char *variable = NULL;
+
+	if (!*text || *text == '=')
+		return err_say(e, EINVAL, "an environment variable without a name");
+	if (strchr(text, '=')) {
+		variable = strdup(text);
+	} else {
+		const char *value = getenv(text);
+
+		if (!value)
+			return 0;
+		if (asprintf(&variable, "%s=%s", text, value) < 0)
+			variable = NULL;
+	}
+	if (!variable)
+		return err_set(e, ENOMEM, "build the environment");
+	return put(env, variable, e);
+}
+
+int environment_read(struct environment *env, const char *path, struct err *e)
+{
+	auto_free char *line = NULL;
+	FILE *f = fopen(path, "re");
+	unsigned number = 0;
+	size_t size = 0;
+	ssize_t len;
+	int r = 0;
+
+	if (!f)
+		return err_set(e, errno, "open %s", path);
+	while (r == 0 && (len = getline(&line, &size, f)) >= 0) {
+		number++;
+		if (len && line[len - 1] == '\n')
+			line[--len] = '\0';
+		if (strlen(line) != (size_t)len)
+			r = err_say(e, EINVAL, "a NUL byte");
+		else if (*line && *line != '#')
+			r = environment_set(env, line, e);
+		if (r < 0)
+			err_wrap(e, "%s:%u", path, number);
+	}
+	if (r == 0 && ferror(f))
+		r = err_set(e, errno, "read %s", path);
+	fclose(f);
+	return r;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <jansson.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "tools/result.h"
+
+static json_t *labels_object(char *const *labels)
+{
+	json_t *object = json_object();
+
+	for (; *labels; labels++) {
+		const char *value = strchr(*labels, '=');
+		char key[256];
+
+		if (str_format(key, sizeof(key), "%.*s",
+			       (int)(value ? value - *labels : (long)strlen(*labels)),
+			       *labels) == 0)
+			json_object_set_new(object, key,
+					    json_string(value ? value + 1 : ""));
+	}
+	return object;
+}
+
+int result_write(int fd, const struct run_result *result, char *const *labels,
+		 struct err *e)
+{
+	const struct cgroup_usage *u = &result->usage;
+	auto_free char *text = NULL;
+	json_t *object = json_pack(
+		"{s:s, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:I, s:s, s:s, s:o}",
+		"reason", run_reason_name(result->reason), "exit_code", result->exit_code,
+		"signal", result->signal, "wall_ms", (json_int_t)result->wall_ms,
+		"cpu_user_ms", (json_int_t)(u->cpu_user_us / 1000), "cpu_sys_ms",
+		(json_int_t)(u->cpu_sys_us / 1000), "mem_peak",
+		(json_int_t)u->memory_peak, "pids_peak", (json_int_t)u->pids_peak, "oom",
+		u->oom_kills > 0, "truncated", 0, "id_base", (json_int_t)result->id_base,
+		"id_mapping", result->ids_direct ? "direct" : "mount", "error",
+		result->error, "labels", labels_object(labels));
+	int r;
+
+	text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+	json_decref(object);
+	if (!text)
+		return err_set(e, ENOMEM, "encode the result");
+	r = fd_write_all(fd, text, strlen(text));
+	if (r == 0)
+		r = fd_write_all(fd, "\n", 1);
+	if (r < 0)
+		return err_set(e, -r, "write the result");
+	return 0;
+}
