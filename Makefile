@@ -18,6 +18,7 @@ DEV     ?=
 BUILD   ?= build$(if $(SAN),-san)
 PREFIX  ?= /usr/local
 PYTHON  ?= /usr/bin/python3
+KERNELS ?= 6.1 6.12
 
 WARN := -Wall -Wextra -Wshadow -Wformat=2 -Wvla -Walloca -Wswitch-enum -Wstrict-prototypes \
 	-Wmissing-prototypes -Wundef -Wdate-time
@@ -141,6 +142,7 @@ unit_objects = $(filter-out $(call objects,$(MAINS)) $(BUILD)/obj/tools/carrel.o
 $(BUILD)/tests/test_%: tests/unit/test_%.c $(TEST_LIB) $$(call unit_objects,$$(call unit_folder,test_%)) | $(BUILD)/gen/policy/seccomp_default.h
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(filter-out -MMD -MP,$(CFLAGS)) -pie $(if $(SAN),-fsanitize=$(SAN)) -o $@ \
+		-DSECCOMP_BUILT_PFC='"$(BUILD)/gen/policy/seccomp_default.pfc"' \
 		$(filter %.c %.o,$^) -lcmocka $(if $(filter test_tools%,$(@F)),-ljansson -linih)
 
 unit: $(UNIT_BIN)
@@ -150,13 +152,15 @@ unit: $(UNIT_BIN)
 PROBES := $(patsubst tests/live/%.c,$(BUILD)/probes/%,$(sort $(wildcard tests/live/*.c)))
 $(BUILD)/probes/%: tests/live/%.c
 	@mkdir -p $(@D)
-	gcc $(CPPFLAGS) -std=gnu17 -O1 $(WARN) -static -o $@ $<
+	gcc $(CPPFLAGS) -std=gnu17 -O1 -static -o $@ $<
+
+$(BUILD)/probes/seccomp_sweep: tests/unit/seccomp_expect.txt
 
 live: all $(PROBES)
 	@CARREL_BUILD=$(BUILD) $(PYTHON) tests/live/run
 
 vm: all $(PROBES)
-	@BUILD=$(BUILD) tests/vm/suite 6.1 6.12
+	@BUILD=$(BUILD) tests/vm/suite $(KERNELS)
 
 sanitize:
 	@$(MAKE) --no-print-directory SAN=address,undefined unit build-san/carrel

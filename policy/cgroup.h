@@ -112,6 +112,7 @@ must_check int cgroup_kill(const struct cgroup *cg, struct err *e);
 /* Kills every process of the exec, and leaves carrel-init alive. */
 must_check int cgroup_kill_exec(const struct cgroup *cg, struct err *e);
 
+/* Reads the counters of the sandbox. What a kernel does not count is 0. */
 must_check int cgroup_read_usage(const struct cgroup *cg, struct cgroup_usage *ret,
 				 struct err *e);
 

@@ -29,6 +29,7 @@ must_check int skeleton_make(const struct rootfs_plan *plan,
 			     const struct rootfs_owner *owner, struct skeleton *ret,
 			     struct err *e);
 
+/* Closes the descriptors; what has been cloned from the skeleton stays. */
 void skeleton_close(struct skeleton *s);
 
 /* Small steps of filling a directory, shared by those who fill it. */

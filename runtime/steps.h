@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdnoreturn.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 

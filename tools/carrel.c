@@ -57,9 +57,9 @@ static int fill_standard_descriptors(void)
 	for (int fd = 0; fd < 3; fd++) {
 		if (fcntl(fd, F_GETFD) >= 0)
 			continue;
-		/* The lowest free number is fd: those below are in use. */
-		if (open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY) !=
-		    fd) /* lint: inherited by the command on purpose */
+		/* The lowest free number is fd: those below are in use. Without
+		 * close-on-exec, for the command gets it. lint: inherited on purpose */
+		if (open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY) != fd)
 			return -1;
 	}
 	return 0;
