@@ -2,9 +2,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/securebits.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdnoreturn.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -19,26 +23,44 @@ static const char *const sealed[] = {
 	"/proc/sys/user/max_user_namespaces",   "/proc/sys/user/max_uts_namespaces",
 };
 
-/* What the child, which runs in our memory, reports. */
-struct seal_report {
+/* What the child, which runs in our memory, is told and reports. */
+struct maker {
+	uint32_t owner;
 	int error;
-	const char *file;
+	const char *failed;
 };
 
-/* Runs inside the new namespace. These sysctls show and set the values of the namespace
- * of whoever looks, and only a process inside may write them. */
-static int seal(void *arg)
+static noreturn void fail(struct maker *m, const char *what)
 {
-	struct seal_report *report = arg;
+	m->error = errno;
+	m->failed = what;
+	_exit(1);
+}
 
+/* Becomes the owner, keeping its capabilities for that moment, and makes the namespace.
+ * By system call: libc would change the ids of the parent, in whose memory this runs. */
+static void unshare_as_owner(struct maker *m)
+{
+	if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) < 0)
+		fail(m, "keep capabilities");
+	if (syscall(SYS_setresuid, -1, m->owner, -1) < 0)
+		fail(m, "become the owner");
+	if (unshare(CLONE_NEWUSER) < 0)
+		fail(m, "unshare");
+}
+
+/* These sysctls show and set the values of the namespace of whoever looks, and only a
+ * process inside may write them. */
+static int make(void *arg)
+{
+	struct maker *m = arg;
+
+	unshare_as_owner(m);
 	for (size_t i = 0; i < sizeof(sealed) / sizeof(*sealed); i++) {
 		int fd = open(sealed[i], O_WRONLY | O_CLOEXEC);
 
-		if (fd < 0 || write(fd, "0", 1) != 1) {
-			report->error = errno;
-			report->file = sealed[i];
-			_exit(1);
-		}
+		if (fd < 0 || write(fd, "0", 1) != 1)
+			fail(m, sealed[i]);
 		close(fd);
 	}
 	_exit(0);
@@ -93,18 +115,17 @@ static int map_and_open(pid_t zombie, const struct userns_map *map, int *ret_fd,
 int userns_create(const struct userns_map *map, int *ret_fd, struct err *e)
 {
 	char stack[16384] __attribute__((aligned(16)));
-	struct seal_report report = { 0 };
+	struct maker m = { .owner = map->owner };
 	auto_process child = PROCESS_NONE;
 
 	/* CLONE_VFORK: we sleep until it has exited, so sharing memory is safe. */
-	child.pid = clone(seal, stack + sizeof(stack),
-			  CLONE_NEWUSER | CLONE_VM | CLONE_VFORK | SIGCHLD, &report);
+	child.pid =
+		clone(make, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, &m);
 	if (child.pid < 0) {
 		child = PROCESS_NONE;
 		return err_set(e, errno, "create a user namespace");
 	}
-	if (report.error)
-		return err_set(e, report.error, "write 0 to %s inside a user namespace",
-			       report.file);
+	if (m.error)
+		return err_set(e, m.error, "create a user namespace: %s", m.failed);
 	return map_and_open(child.pid, map, ret_fd, e);
 }

@@ -15,6 +15,10 @@ struct userns_range {
 
 /* The maps of a namespace; unused ranges have count 0. */
 struct userns_map {
+	/* The host id that owns the namespace and that the kernel charges what is used
+	 * inside (inotify instances, pending signals, message queues) to. Must be the
+	 * sandbox's own: under root, one sandbox could use up everybody's share. */
+	uint32_t owner;
 	struct userns_range uid[USERNS_RANGES_MAX];
 	struct userns_range gid[USERNS_RANGES_MAX];
 };

@@ -12,5 +12,10 @@
  * `--network none` there is nothing in it but a loopback interface.
  */
 
+/* Makes a network namespace with a loopback interface that is up. The caller owns
+ * *ret_fd. The calling process, which must be single-threaded, passes through it: after
+ * an error that says so it may not be back and must not go on. */
+must_check int netns_create(int *ret_fd, struct err *e);
+
 /* Brings up the loopback interface of the calling process's network namespace. */
 must_check int netns_loopback_up(struct err *e);

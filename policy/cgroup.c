@@ -36,8 +36,12 @@ static int make_dir(int parent, const char *name, int *ret_fd, struct err *e)
 	if (mkdirat(parent, name, 0755) < 0)
 		return err_set(e, errno, "create cgroup %s", name);
 	*ret_fd = openat(parent, name, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (*ret_fd < 0)
-		return err_set(e, errno, "open cgroup %s", name);
+	if (*ret_fd < 0) {
+		err_set(e, errno, "open cgroup %s", name);
+		/* Without a descriptor nobody else would remove it. */
+		unlinkat(parent, name, AT_REMOVEDIR);
+		return e->code;
+	}
 	return 0;
 }
 
@@ -106,12 +110,9 @@ static int limit_cpu(const struct cgroup *cg, uint64_t milli, struct err *e)
 
 	if (quota < CPU_QUOTA_MIN_US)
 		quota = CPU_QUOTA_MIN_US;
-	if (tree_of(cg->host, CGROUP_CPU) != 0) {
-		r = set_value(cg, CGROUP_CPU, "cpu.cfs_period_us", CPU_PERIOD_US, e);
-		if (r == 0)
-			r = set_value(cg, CGROUP_CPU, "cpu.cfs_quota_us", quota, e);
-		return r;
-	}
+	if (tree_of(cg->host, CGROUP_CPU) != 0)
+		/* The period of a new group is CPU_PERIOD_US. */
+		return set_value(cg, CGROUP_CPU, "cpu.cfs_quota_us", quota, e);
 	r = str_format(text, sizeof(text), "%" PRIu64 " %d", quota, CPU_PERIOD_US);
 	if (r == 0)
 		r = fd_write_at(cg->dir[0], "cpu.max", text);
@@ -134,35 +135,22 @@ static int set_limits(const struct cgroup *cg, const struct cgroup_limits *l,
 	return r;
 }
 
-static int create(struct cgroup *cg, const struct cgroup_limits *limits, struct err *e)
+static int make_v1(struct cgroup *cg, unsigned tree, struct err *e)
 {
-	int r = 0;
+	const struct cgroup_tree *t = &cg->host->trees[tree];
+	int r = make_dir(t->dir, cg->name, &cg->dir[tree], e);
 
-	for (unsigned i = 0; r == 0 && i < cg->host->ntrees; i++) {
-		const struct cgroup_tree *t = &cg->host->trees[i];
-
-		r = make_dir(t->dir, cg->name, &cg->dir[i], e);
-		if (r < 0)
-			return err_wrap(e, "%s", t->path);
-		if (t->v2)
-			continue;
-		cg->tasks[i] = openat(cg->dir[i], "tasks", O_WRONLY | O_CLOEXEC);
-		if (cg->tasks[i] < 0)
-			return err_set(e, errno, "open %s/%s/tasks", t->path, cg->name);
-	}
-	if (r == 0)
-		r = set_limits(cg, limits, e);
-	if (r == 0)
-		r = make_dir(cg->dir[0], "init", &cg->init, e);
-	if (r == 0)
-		r = make_dir(cg->dir[0], "exec", &cg->exec, e);
-	return r;
+	if (r < 0)
+		return err_wrap(e, "%s", t->path);
+	cg->tasks[tree] = openat(cg->dir[tree], "tasks", O_WRONLY | O_CLOEXEC);
+	if (cg->tasks[tree] < 0)
+		return err_set(e, errno, "open %s/%s/tasks", t->path, cg->name);
+	return 0;
 }
 
-int cgroup_create(const struct cgroup_host *host, const char *name,
-		  const struct cgroup_limits *limits, struct cgroup *ret, struct err *e)
+int cgroup_create(const struct cgroup_host *host, const char *name, struct cgroup *ret,
+		  struct err *e)
 {
-	struct err ignored;
 	int r;
 
 	*ret = CGROUP_NONE;
@@ -170,9 +158,20 @@ int cgroup_create(const struct cgroup_host *host, const char *name,
 	r = str_format(ret->name, sizeof(ret->name), "%s", name);
 	if (r < 0)
 		return err_set(e, -r, "name a cgroup %s", name);
-	r = create(ret, limits, e);
-	if (r < 0)
-		cgroup_destroy(ret, &ignored);
+	r = make_dir(host->trees[0].dir, name, &ret->dir[0], e);
+	return r < 0 ? err_wrap(e, "%s", host->trees[0].path) : 0;
+}
+
+int cgroup_complete(struct cgroup *cg, const struct cgroup_limits *limits, struct err *e)
+{
+	int r = 0;
+
+	for (unsigned i = 1; r == 0 && i < cg->host->ntrees; i++)
+		r = make_v1(cg, i, e);
+	if (r == 0)
+		r = set_limits(cg, limits, e);
+	if (r == 0)
+		r = make_dir(cg->dir[0], "exec", &cg->exec, e);
 	return r;
 }
 
@@ -325,33 +324,43 @@ static int remove_dir(int parent, const char *name, struct err *e)
 	return err_set(e, errno, "remove cgroup %s", name);
 }
 
-/* Kills and removes NAME/init, NAME/exec and NAME below an open v2 or v1 parent. */
-static int remove_tree(int parent, int dir, const char *name, struct err *e)
+/* Removes NAME/exec and NAME below an open v2 parent, ending what is still in them. */
+static int remove_v2(int parent, int dir, const char *name, struct err *e)
 {
-	static const char *const leaves[] = { "exec", "init" };
 	struct err one;
 	int first = 0;
 
-	if (dir >= 0 && fd_write_at(dir, "cgroup.kill", "1") == 0) {
-		gather(wait_empty(dir, &one), &one, &first, e);
-		for (unsigned i = 0; i < sizeof(leaves) / sizeof(*leaves); i++)
-			gather(remove_dir(dir, leaves[i], &one), &one, &first, e);
+	/* Where everybody has left already, which is the rule, nothing has to be ended.
+	 */
+	if (unlinkat(dir, "exec", AT_REMOVEDIR) < 0 && errno != ENOENT) {
+		if (fd_write_at(dir, "cgroup.kill", "1") == 0)
+			gather(wait_empty(dir, &one), &one, &first, e);
+		gather(remove_dir(dir, "exec", &one), &one, &first, e);
 	}
 	gather(remove_dir(parent, name, &one), &one, &first, e);
 	return first;
 }
 
+void cgroup_forget_exec(const struct cgroup *cg)
+{
+	/* If somebody is still in there, cgroup_destroy() deals with it. */
+	err_ignore(unlinkat(cg->dir[0], "exec", AT_REMOVEDIR) < 0);
+}
+
 int cgroup_destroy(struct cgroup *cg, struct err *e)
 {
 	struct err one;
-	int first = 0;
+	int first = 0, r;
 
 	/* v2 first: it ends the processes, after which the v1 groups are empty too. */
 	for (unsigned i = 0; cg->host && i < cg->host->ntrees; i++) {
 		if (cg->dir[i] < 0)
 			continue;
-		gather(remove_tree(cg->host->trees[i].dir, cg->dir[i], cg->name, &one),
-		       &one, &first, e);
+		if (i == 0)
+			r = remove_v2(cg->host->trees[0].dir, cg->dir[0], cg->name, &one);
+		else
+			r = remove_dir(cg->host->trees[i].dir, cg->name, &one);
+		gather(r, &one, &first, e);
 	}
 	cgroup_close(cg);
 	return first;
@@ -363,7 +372,6 @@ void cgroup_close(struct cgroup *cg)
 		fd_close(&cg->dir[i]);
 		fd_close(&cg->tasks[i]);
 	}
-	fd_close(&cg->init);
 	fd_close(&cg->exec);
 }
 
@@ -389,5 +397,7 @@ int cgroup_reclaim(const char *path, struct err *e)
 		return 0;
 	if (dir < 0)
 		return err_set(e, errno, "open cgroup %s", path);
-	return remove_tree(parent, dir, slash + 1, e);
+	if (faccessat(dir, "cgroup.kill", F_OK, 0) == 0)
+		return remove_v2(parent, dir, slash + 1, e);
+	return remove_dir(parent, slash + 1, e);
 }

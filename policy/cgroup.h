@@ -14,9 +14,8 @@
  * that the host still binds to v1 (hybrid hosts) is limited through its v1 hierarchy.
  * The shape is the same everywhere:
  *
- *	PARENT/NAME		limits, one directory in each hierarchy that is needed
- *	PARENT/NAME/init	v2 only: carrel-init
- *	PARENT/NAME/exec	v2 only: the command and all it starts
+ *	PARENT/NAME		limits and carrel-init; one in each hierarchy that is
+ *needed PARENT/NAME/exec	v2 only: the command and all it starts
  *
  * Processes are born into their v2 group by CLONE_INTO_CGROUP. A v1 group is joined by
  * the process itself, writing "0" to `tasks` through a descriptor opened beforehand: for
@@ -71,7 +70,7 @@ struct cgroup {
 #define CGROUP_NONE                                    \
 	((struct cgroup){ .dir = { -1, -1, -1, -1 },   \
 			  .tasks = { -1, -1, -1, -1 }, \
-			  .init = -1,                  \
+                                                       \
 			  .exec = -1 })
 
 /* What a sandbox has used so far. */
@@ -92,11 +91,14 @@ must_check int cgroup_host_open(const struct cgroup_limits *limits,
 				struct cgroup_host *ret, struct err *e);
 void cgroup_host_close(struct cgroup_host *host);
 
-/* Makes the groups called `name` and sets the limits. `host` must outlive *ret. On
- * failure nothing stays behind. */
+/* Makes the v2 group called `name`, where PID 1 can be born. `host` must outlive *ret,
+ * which on failure too is for cgroup_destroy(). */
 must_check int cgroup_create(const struct cgroup_host *host, const char *name,
-			     const struct cgroup_limits *limits, struct cgroup *ret,
-			     struct err *e);
+			     struct cgroup *ret, struct err *e);
+
+/* Makes the other groups and sets the limits. Must come before the payload is cloned. */
+must_check int cgroup_complete(struct cgroup *cg, const struct cgroup_limits *limits,
+			       struct err *e);
 
 /* Puts the calling single-threaded process into the v1 groups. Nothing to do on pure v2.
  * Must run before anything of the payload does. */
@@ -115,6 +117,9 @@ must_check int cgroup_kill_exec(const struct cgroup *cg, struct err *e);
 /* Reads the counters of the sandbox. What a kernel does not count is 0. */
 must_check int cgroup_read_usage(const struct cgroup *cg, struct cgroup_usage *ret,
 				 struct err *e);
+
+/* Removes the exec's group if it is empty: work that need not wait for PID 1 to die. */
+void cgroup_forget_exec(const struct cgroup *cg);
 
 /* Ends what still runs, removes the groups and closes the descriptors. Idempotent; goes
  * on after a failure and reports the first. */

@@ -11,6 +11,8 @@
 #include "base/str.h"
 #include "policy/cgroup.h"
 
+enum { OWN_CGROUP_MAX = 16384 }; /* of /proc/self/cgroup: a dozen paths */
+
 static const char *const controller_names[] = {
 	[CGROUP_PIDS] = "pids",
 	[CGROUP_MEMORY] = "memory",
@@ -50,32 +52,29 @@ static unsigned controllers_in(const char *list, char sep)
 	return mask;
 }
 
-/* Our own path in the hierarchy: v2, or the v1 one that has `controller`. */
-static int own_path(bool v2, int controller, char *buf, size_t size, struct err *e)
+/* Our own path in the hierarchy, of what /proc/self/cgroup says (lines of
+ * "ID:CONTROLLERS:PATH"): v2, or the v1 one that has `controller`. */
+static int own_path(const char *self, bool v2, int controller, char *buf, size_t size,
+		    struct err *e)
 {
-	char line[CGROUP_PATH_MAX + 128];
-	FILE *f = fopen("/proc/self/cgroup", "re");
-	int r = -ENOENT;
+	for (const char *line = self; *line;
+	     line += strcspn(line, "\n"), line += !!*line) {
+		char list[256];
+		const char *colon = strchr(line, ':');
+		const char *path = colon ? strchr(colon + 1, ':') : NULL;
+		int r;
 
-	if (!f)
-		return err_set(e, errno, "open /proc/self/cgroup");
-	while (r == -ENOENT && fgets(line, sizeof(line), f)) {
-		char *list = strchr(line, ':');
-		char *path = list ? strchr(list + 1, ':') : NULL;
-
-		if (!path)
+		if (!path || str_format(list, sizeof(list), "%.*s",
+					(int)(path - colon - 1), colon + 1) < 0)
 			continue;
-		*list++ = '\0';
-		*path++ = '\0';
-		path[strcspn(path, "\n")] = '\0';
-		if (v2 ? *list == '\0'
-		       : list_has(list, ',', controller_names[controller]))
-			r = str_format(buf, size, "%s", path);
+		path++;
+		if (v2 ? *list != '\0'
+		       : !list_has(list, ',', controller_names[controller]))
+			continue;
+		r = str_format(buf, size, "%.*s", (int)strcspn(path, "\n"), path);
+		return r < 0 ? err_set(e, -r, "use our own cgroup") : 0;
 	}
-	fclose(f);
-	if (r < 0)
-		return err_set(e, -r, "find our own cgroup in /proc/self/cgroup");
-	return 0;
+	return err_say(e, ENOENT, "our own cgroup is not in /proc/self/cgroup");
 }
 
 /* Joins mount point and own path; `root` is what part of the hierarchy is mounted. */
@@ -103,19 +102,21 @@ struct mount_line {
 
 static bool parse_mount_line(const char *line, struct mount_line *ret)
 {
-	const char *dash = strstr(line, " - ");
+	const char *dash = strstr(line, " - cgroup");
 
 	return dash &&
 	       sscanf(line, "%*d %*d %*s %1023s %1023s", ret->root, ret->point) == 2 &&
 	       sscanf(dash, " - %31s %*s %511s", ret->type, ret->options) == 2;
 }
 
-static int add_tree(struct cgroup_host *host, const struct mount_line *m, bool v2,
-		    unsigned controllers, struct err *e)
+static int add_tree(struct cgroup_host *host, const char *self,
+		    const struct mount_line *m, unsigned controllers, struct err *e)
 {
+	bool v2 = controllers == 0;
 	struct cgroup_tree *t = &host->trees[v2 ? 0 : host->ntrees];
 	char own[CGROUP_PATH_MAX];
-	int r = own_path(v2, v2 ? 0 : __builtin_ctz(controllers), own, sizeof(own), e);
+	int r = own_path(self, v2, v2 ? 0 : __builtin_ctz(controllers), own, sizeof(own),
+			 e);
 
 	if (r < 0)
 		return r;
@@ -130,7 +131,7 @@ static int add_tree(struct cgroup_host *host, const struct mount_line *m, bool v
 }
 
 /* Fills trees from the mount table; trees[0].path stays empty without a v2 mount. */
-static int find_trees(struct cgroup_host *host, struct err *e)
+static int find_trees(struct cgroup_host *host, const char *self, struct err *e)
 {
 	char line[4096];
 	unsigned seen = 0;
@@ -146,14 +147,14 @@ static int find_trees(struct cgroup_host *host, struct err *e)
 		if (!parse_mount_line(line, &m))
 			continue;
 		if (!strcmp(m.type, "cgroup2") && !host->trees[0].path[0])
-			r = add_tree(host, &m, true, 0, e);
+			r = add_tree(host, self, &m, 0, e);
 		if (strcmp(m.type, "cgroup"))
 			continue;
 		mask = controllers_in(m.options, ',') & ~seen;
 		if (!mask)
 			continue;
 		seen |= mask;
-		r = add_tree(host, &m, false, mask, e);
+		r = add_tree(host, self, &m, mask, e);
 	}
 	fclose(f);
 	return r;
@@ -230,10 +231,10 @@ static int settle_v2_parent(struct cgroup_tree *t, size_t mount_len, struct err 
 }
 
 /* The length of the v2 mount point in path, which is own path appended to it. */
-static int v2_mount_len(const char *path, size_t *ret, struct err *e)
+static int v2_mount_len(const char *self, const char *path, size_t *ret, struct err *e)
 {
 	char own[CGROUP_PATH_MAX];
-	int r = own_path(true, 0, own, sizeof(own), e);
+	int r = own_path(self, true, 0, own, sizeof(own), e);
 	size_t len = strlen(path), tail = strcmp(own, "/") ? strlen(own) : 0;
 
 	if (r < 0)
@@ -271,8 +272,13 @@ static int host_open(const struct cgroup_limits *limits, struct cgroup_host *hos
 	struct cgroup_tree *v2 = &host->trees[0];
 	unsigned bound_to_v1 = 0;
 	size_t mount_len = 0;
-	int r = find_trees(host, e);
+	char self[OWN_CGROUP_MAX];
+	ssize_t n = fd_read_at(AT_FDCWD, "/proc/self/cgroup", self, sizeof(self));
+	int r;
 
+	if (n < 0)
+		return err_set(e, (int)-n, "read /proc/self/cgroup");
+	r = find_trees(host, self, e);
 	if (r < 0)
 		return r;
 	if (!v2->path[0])
@@ -284,7 +290,7 @@ static int host_open(const struct cgroup_limits *limits, struct cgroup_host *hos
 		if (r < 0)
 			return r;
 	}
-	r = v2_mount_len(v2->path, &mount_len, e);
+	r = v2_mount_len(self, v2->path, &mount_len, e);
 	if (r < 0)
 		return r;
 	v2->controllers = controllers_of_v2(v2->path, mount_len) & ~bound_to_v1;

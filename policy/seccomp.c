@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <linux/audit.h>
 #include <linux/seccomp.h>
+#include <stddef.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -22,9 +24,48 @@ const struct sock_fprog *seccomp_program(void)
 	return &program;
 }
 
-int seccomp_install(struct err *e)
+#define LOAD(field) \
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
+#define JUMP_IF(op, value, yes, no) BPF_JUMP(BPF_JMP | (op) | BPF_K, (value), (yes), (no))
+#define ANSWER(value)               BPF_STMT(BPF_RET | BPF_K, (value))
+#define X32_BIT                     0x40000000
+
+/* What carrel-init.c calls, and the exec that starts it. */
+static const struct sock_filter init_filter[] = {
+	LOAD(arch),
+	JUMP_IF(BPF_JEQ, AUDIT_ARCH_X86_64, 1, 0),
+	ANSWER(SECCOMP_RET_KILL_PROCESS),
+	LOAD(nr),
+	JUMP_IF(BPF_JGE, X32_BIT, 8, 0),
+	JUMP_IF(BPF_JEQ, SYS_read, 6, 0),
+	JUMP_IF(BPF_JEQ, SYS_write, 5, 0),
+	JUMP_IF(BPF_JEQ, SYS_close, 4, 0),
+	JUMP_IF(BPF_JEQ, SYS_prctl, 3, 0),
+	JUMP_IF(BPF_JEQ, SYS_exit_group, 2, 0),
+	JUMP_IF(BPF_JEQ, SYS_execveat, 1, 0),
+	ANSWER(SECCOMP_RET_ERRNO | ENOSYS),
+	ANSWER(SECCOMP_RET_ALLOW),
+	ANSWER(SECCOMP_RET_KILL_PROCESS),
+};
+
+static int install(const struct sock_fprog *program, struct err *e)
 {
-	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, seccomp_program()) != 0)
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, program) != 0)
 		return err_set(e, errno, "install the system call filter");
 	return 0;
+}
+
+int seccomp_install(struct err *e)
+{
+	return install(seccomp_program(), e);
+}
+
+int seccomp_install_init(struct err *e)
+{
+	const struct sock_fprog program = {
+		.len = sizeof(init_filter) / sizeof(init_filter[0]),
+		.filter = (struct sock_filter *)init_filter,
+	};
+
+	return install(&program, e);
 }

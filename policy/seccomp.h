@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The system call filter that every process of a sandbox carries. */
+/* The system call filters of a sandbox: one for what it runs, one for its PID 1. */
 #pragma once
 
 /*
@@ -7,7 +7,7 @@
  *
  * policy/seccomp_rules.c holds the policy as tables. While carrel is built,
  * policy/seccomp_gen.c turns them into a BPF program, which is compiled in here: nothing
- * is computed at run time, so all processes of all sandboxes carry the same bytes. After
+ * is computed at run time, so the commands of all sandboxes carry the same bytes. After
  * a change of the tables, `make golden-seccomp` renews policy/seccomp_default.pfc, the
  * readable form that reviews see; the unit test compares the two.
  */
@@ -22,9 +22,13 @@ const struct sock_fprog *seccomp_program(void);
 /* Binds the calling thread, and what it starts from now on, to the `default` program.
  * There is no way back.
  *
- * Must: be the last act before execveat(), with all other setup done and all other
+ * Must: be the last act before exec, with all other setup done and all other
  * descriptors closed; the caller is single-threaded and has no_new_privs set (or
  * CAP_SYS_ADMIN over its user namespace, else −EACCES).
- * Must not: be followed by anything but execveat(), write() and _exit(); be called
+ * Must not: be followed by anything but read(), write(), exec and _exit(); be called
  * twice, as filters add up. On failure nothing is bound, and the payload must not run. */
 must_check int seccomp_install(struct err *e);
+
+/* The same for carrel-init, which needs to read, and little else: a dozen instructions
+ * that every sandbox has to compile only once. */
+must_check int seccomp_install_init(struct err *e);

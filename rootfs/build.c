@@ -81,7 +81,7 @@ static int stage_host_dir(const struct skeleton *s, const char *name, int lower,
 static int build_host_root(const struct skeleton *s, const struct host_dirs *host,
 			   int *ret_root, struct err *e)
 {
-	auto_fd usr = -1, etc = -1, empty = -1, usr_tree = -1;
+	auto_fd usr = -1, etc = -1, empty = -1, usr_tree = -1, new_etc = -1;
 	int r = open_below(s->cover, "dir", &empty, e);
 
 	if (r == 0)
@@ -99,7 +99,9 @@ static int build_host_root(const struct skeleton *s, const struct host_dirs *hos
 	if (r == 0)
 		r = tree_attach(usr_tree, *ret_root, "usr", e);
 	if (r == 0)
-		r = etc_show_host(etc, *ret_root, e);
+		r = open_below(*ret_root, "etc", &new_etc, e);
+	if (r == 0)
+		r = etc_show_host(host->etc, etc, new_etc, e);
 	return r;
 }
 
@@ -154,10 +156,10 @@ static int make_tmpfs(const struct rootfs_mount *m, const struct rootfs_owner *o
 		r = str_format(mode, sizeof(mode), "%o", (unsigned)m->mode);
 	if (r == 0)
 		r = str_format(uid, sizeof(uid), "%u",
-			       owner->id_base + (m->owned ? owner->uid : 0));
+			       m->owned ? owner->host_uid : owner->id_base);
 	if (r == 0)
 		r = str_format(gid, sizeof(gid), "%u",
-			       owner->id_base + (m->owned ? owner->gid : 0));
+			       m->owned ? owner->host_gid : owner->id_base);
 	if (r < 0)
 		return err_set(e, -r, "describe a tmpfs");
 	return tree_make("tmpfs", options,

@@ -88,39 +88,50 @@ int etc_fill(int dir, const struct rootfs_plan *plan, const struct rootfs_owner 
 /* What of the host's /etc programs in /usr need to find, and nothing that is the host's
  * own: no names, no keys, no network configuration. */
 static const char *const shown[] = {
-	"alternatives", "fonts",           "java-*-openjdk", "ld.so.cache",
-	"mime.types",   "protocols",       "python3*",       "services",
-	"ssl/certs",    "ssl/openssl.cnf", "terminfo",
+	"alternatives", "fonts",    "ld.so.cache", "mime.types",
+	"protocols",    "services", "ssl/certs",   "ssl/openssl.cnf",
 };
 
-static int show(int host_etc, int root, const char *name, struct err *e)
-{
-	char path[NAME_MAX + 32];
-	auto_fd tree = -1, target = -1;
-	struct stat st;
-	int r;
+/* The same for names that carry a version. */
+static const char *const shown_patterns[] = { "java-*-openjdk", "python3*" };
 
-	if (fstatat(host_etc, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
-		if (errno == ENOENT)
-			return 0;
-		return err_set(e, errno, "stat /etc/%s", name);
-	}
-	if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
+static int show(int host_etc, int etc, const char *name, struct err *e)
+{
+	auto_fd tree = -1;
+	struct stat st;
+	int r = tree_clone(host_etc, name, &tree, e);
+
+	if (r == -ENOENT)
 		return 0;
-	r = str_format(path, sizeof(path), "/etc/%s", name);
 	if (r < 0)
-		return err_set(e, -r, "name /etc/%s", name);
-	r = skeleton_path(root, path, S_ISDIR(st.st_mode), e);
+		return r;
+	if (fstat(tree, &st) < 0)
+		return err_set(e, errno, "stat /etc/%s", name);
+	if (S_ISDIR(st.st_mode))
+		r = skeleton_dir(etc, name, 0755, e);
+	else if (S_ISREG(st.st_mode))
+		r = skeleton_file(etc, name, "", e);
+	else
+		return 0;
 	if (r == 0)
-		r = tree_clone(host_etc, name, &tree, e);
-	if (r == 0)
-		r = tree_attach(tree, root, path + 1, e);
+		r = tree_attach(tree, etc, name, e);
 	return r;
 }
 
-static int show_matching(int host_etc, int root, const char *pattern, struct err *e)
+static bool matches(const char *name)
 {
-	int fd = openat(host_etc, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (size_t i = 0; i < sizeof(shown_patterns) / sizeof(*shown_patterns); i++) {
+		if (fnmatch(shown_patterns[i], name, FNM_PERIOD) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Names are read from the host's directory itself: listing an overlay means merging it.
+ */
+static int show_matching(int listed, int host_etc, int etc, struct err *e)
+{
+	int fd = openat(listed, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *d;
 	int r = 0;
@@ -130,22 +141,20 @@ static int show_matching(int host_etc, int root, const char *pattern, struct err
 		return err_set(e, errno, "list /etc");
 	}
 	while (r == 0 && (d = readdir(dir))) {
-		if (fnmatch(pattern, d->d_name, FNM_PERIOD) == 0)
-			r = show(host_etc, root, d->d_name, e);
+		if (matches(d->d_name))
+			r = show(host_etc, etc, d->d_name, e);
 	}
 	closedir(dir);
 	return r;
 }
 
-int etc_show_host(int host_etc, int root, struct err *e)
+int etc_show_host(int listed, int host_etc, int etc, struct err *e)
 {
-	int r = 0;
+	int r = skeleton_dir(etc, "ssl", 0755, e);
 
-	for (size_t i = 0; r == 0 && i < sizeof(shown) / sizeof(*shown); i++) {
-		if (strchr(shown[i], '*'))
-			r = show_matching(host_etc, root, shown[i], e);
-		else
-			r = show(host_etc, root, shown[i], e);
-	}
+	for (size_t i = 0; r == 0 && i < sizeof(shown) / sizeof(*shown); i++)
+		r = show(host_etc, etc, shown[i], e);
+	if (r == 0)
+		r = show_matching(listed, host_etc, etc, e);
 	return r;
 }

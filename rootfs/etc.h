@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 
-/* Attaches what programs need of the host's /etc onto the /etc beneath `root`. host_etc
- * must be an attached mount with a superblock of its own, and `root` still writable. */
-must_check int etc_show_host(int host_etc, int root, struct err *e);
+/* Attaches what programs need of the host's /etc onto `etc`, which must be in the new
+ * root and still writable. `host_etc` is an attached mount of the host's with a
+ * superblock of its own, `listed` the host's directory itself. */
+must_check int etc_show_host(int listed, int host_etc, int etc, struct err *e);

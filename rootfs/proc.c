@@ -27,7 +27,6 @@ static const char *const kept[] = {
 static const struct {
 	const char *path, *from, *constant;
 } sysctls[] = {
-	{ "sys/kernel/cap_last_cap", "/proc/sys/kernel/cap_last_cap", NULL },
 	{ "sys/kernel/ngroups_max", NULL, "65536\n" }, /* NGROUPS_MAX */
 	{ "sys/kernel/pid_max", "/proc/sys/kernel/pid_max", NULL },
 	{ "sys/net/core/somaxconn", NULL, "4096\n" }, /* of a new namespace, since 5.4 */

@@ -57,11 +57,13 @@ struct rootfs_mount {
 	bool workspace; /* volume: named by --workspace */
 };
 
-/* Who the files belong to: ids inside, and the first host id of the sandbox's range. */
+/* Who the files belong to: ids inside, and the host's ids behind them. */
 struct rootfs_owner {
 	uid_t uid;
 	gid_t gid;
-	uint32_t id_base;
+	uint32_t id_base; /* first host id of the sandbox's range */
+	uint32_t host_uid; /* of uid: id_base + uid, or see rootfs_sources.direct */
+	uint32_t host_gid;
 };
 
 /* What the sandbox will see. Strings belong to the caller. */
@@ -83,11 +85,9 @@ struct rootfs_sources {
 	struct rootfs_source rootfs;
 	struct rootfs_source volumes[ROOTFS_MOUNTS_MAX]; /* by index in the plan */
 	int pts; /* devpts instance, detached */
-	/* A workspace on a file system that cannot be id-mapped: its owner's ids are then
-	 * mapped directly in the sandbox's user namespace. */
+	/* A volume is on a file system that cannot be id-mapped: the host ids of the
+	 * sandbox's user are then those of its owner. */
 	bool direct;
-	uid_t direct_uid;
-	gid_t direct_gid;
 };
 
 /* An empty plan with the default tmpfs: /tmp, /run, /dev/shm and the home directory. */
@@ -109,10 +109,10 @@ must_check int rootfs_plan_finish(struct rootfs_plan *plan, struct err *e);
 
 /* Opens the sources with the caller's rights. No path may be or pass through a symbolic
  * link. Volumes are id-mapped: what the sandbox's user writes belongs on disk to the
- * owner of the volume's directory. *ret is for rootfs_close(). */
-must_check int rootfs_open(const struct rootfs_plan *plan,
-			   const struct rootfs_owner *owner, struct rootfs_sources *ret,
-			   struct err *e);
+ * owner of the volume's directory. Fills owner->host_uid and host_gid from the rest of
+ * *owner. *ret is for rootfs_close(). */
+must_check int rootfs_open(const struct rootfs_plan *plan, struct rootfs_owner *owner,
+			   struct rootfs_sources *ret, struct err *e);
 void rootfs_close(struct rootfs_sources *sources);
 
 /* Builds the tree in the calling process's mount namespace, which must be private to it,

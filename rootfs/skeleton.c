@@ -45,29 +45,31 @@ int skeleton_link(int dirfd, const char *name, const char *target, struct err *e
 
 int skeleton_path(int dirfd, const char *path, bool directory, struct err *e)
 {
-	char part[NAME_MAX + 1];
-	auto_fd dir = fcntl(dirfd, F_DUPFD_CLOEXEC, 0);
-	int next;
+	auto_fd owned = -1;
+	int dir = dirfd;
 
-	for (const char *p = path + 1; dir >= 0; p += strlen(part) + 1) {
-		const char *slash = strchrnul(p, '/');
+	for (const char *p = path + 1;;) {
+		size_t len = strcspn(p, "/");
+		char part[NAME_MAX + 1];
+		int r;
 
-		if (str_format(part, sizeof(part), "%.*s", (int)(slash - p), p) < 0)
+		if (str_format(part, sizeof(part), "%.*s", (int)len, p) < 0)
 			return err_set(e, ENAMETOOLONG, "make mount point %s", path);
-		if (!*slash && !directory) {
-			if (mknodat(dir, part, S_IFREG | 0644, 0) < 0 && errno != EEXIST)
-				return err_set(e, errno, "make mount point %s", path);
-			return 0;
-		}
-		if (mkdirat(dir, part, 0755) < 0 && errno != EEXIST)
+		if (p[len] || directory)
+			r = mkdirat(dir, part, 0755);
+		else
+			r = mknodat(dir, part, S_IFREG | 0644, 0);
+		if (r < 0 && errno != EEXIST)
 			return err_set(e, errno, "make mount point %s", path);
-		if (!*slash)
+		if (!p[len])
 			return 0;
-		next = openat(dir, part, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		fd_close(&dir);
-		dir = next;
+		dir = openat(dir, part, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (dir < 0)
+			return err_set(e, errno, "make mount point %s", path);
+		fd_close(&owned);
+		owned = dir;
+		p += len + 1;
 	}
-	return err_set(e, errno, "make mount point %s", path);
 }
 
 /* Mount points and links of a root that shows the host's /usr. */

@@ -63,14 +63,15 @@ static int open_rootfs(const char *path, struct rootfs_source *ret, struct err *
 	return tree_clone(dir, "", &ret->tree, e);
 }
 
-/* Shows files of uid:gid on disk as the sandbox's user. −EINVAL where the file system
- * cannot do that. */
+/* Shows files of uid:gid on disk as the sandbox's user. *ret_able says whether the file
+ * system can do that. */
 static int map_ids(int tree, const struct stat *st, const struct rootfs_owner *owner,
-		   struct err *e)
+		   bool *ret_able, struct err *e)
 {
 	struct userns_map map = {
-		.uid = { { st->st_uid, owner->id_base + owner->uid, 1 } },
-		.gid = { { st->st_gid, owner->id_base + owner->gid, 1 } },
+		.owner = owner->id_base,
+		.uid = { { st->st_uid, owner->host_uid, 1 } },
+		.gid = { { st->st_gid, owner->host_gid, 1 } },
 	};
 	struct mount_attr attr = { .attr_set = MOUNT_ATTR_IDMAP };
 	auto_fd ns = -1;
@@ -79,14 +80,16 @@ static int map_ids(int tree, const struct stat *st, const struct rootfs_owner *o
 	if (r < 0)
 		return r;
 	attr.userns_fd = (uint64_t)ns;
-	if (mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
+	*ret_able = mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) == 0;
+	if (!*ret_able && errno != EINVAL && errno != EOPNOTSUPP)
 		return err_set(e, errno, "id-map it");
 	return 0;
 }
 
-/* Notes that the volume's owner has to be mapped directly. One namespace has room for
- * one such owner, and root of the host is never let in. */
-static int map_directly(struct rootfs_sources *all, const struct stat *st, struct err *e)
+/* Gives the sandbox's user the ids of the volume's owner. There is one such user, and
+ * root of the host is never let in. */
+static int map_directly(struct rootfs_sources *all, struct rootfs_owner *owner,
+			const struct stat *st, struct err *e)
 {
 	if (st->st_uid == 0 || st->st_gid == 0)
 		return err_say(
@@ -94,23 +97,24 @@ static int map_directly(struct rootfs_sources *all, const struct stat *st, struc
 			"its file system cannot be id-mapped and it belongs to root; "
 			"give it to another user and group, or use another file system");
 	if (all->direct &&
-	    (all->direct_uid != st->st_uid || all->direct_gid != st->st_gid))
+	    (owner->host_uid != st->st_uid || owner->host_gid != st->st_gid))
 		return err_say(
 			e, ENOTSUP,
 			"its file system cannot be id-mapped and another such volume "
 			"has a different owner");
 	all->direct = true;
-	all->direct_uid = st->st_uid;
-	all->direct_gid = st->st_gid;
+	owner->host_uid = st->st_uid;
+	owner->host_gid = st->st_gid;
 	return 0;
 }
 
-static int open_volume(const struct rootfs_mount *m, const struct rootfs_owner *owner,
+static int open_volume(const struct rootfs_mount *m, struct rootfs_owner *owner,
 		       struct rootfs_sources *all, struct rootfs_source *ret,
 		       struct err *e)
 {
 	auto_fd fd = -1;
 	struct stat st;
+	bool able = false;
 	int r = open_source(m->source, &fd, &st, e);
 
 	if (r < 0)
@@ -124,9 +128,9 @@ static int open_volume(const struct rootfs_mount *m, const struct rootfs_owner *
 	r = tree_clone(fd, "", &ret->tree, e);
 	if (r < 0)
 		return err_wrap(e, "%s", m->source);
-	r = map_ids(ret->tree, &st, owner, e);
-	if (r == -EINVAL || r == -EOPNOTSUPP)
-		r = map_directly(all, &st, e);
+	r = map_ids(ret->tree, &st, owner, &able, e);
+	if (r == 0 && !able)
+		r = map_directly(all, owner, &st, e);
 	if (r < 0)
 		return err_wrap(e, "%s", m->source);
 	return tree_set(ret->tree, TREE_FILES | (m->read_only ? MOUNT_ATTR_RDONLY : 0), 0,
@@ -149,30 +153,46 @@ static int make_pts(const struct rootfs_owner *owner, int *ret_tree, struct err 
 			 ret_tree, e);
 }
 
-static int open_all(const struct rootfs_plan *plan, const struct rootfs_owner *owner,
-		    struct rootfs_sources *s, struct err *e)
+static int open_volumes(const struct rootfs_plan *plan, struct rootfs_owner *owner,
+			struct rootfs_sources *s, struct err *e)
 {
-	int r = 0;
-
-	if (plan->rootfs)
-		r = open_rootfs(plan->rootfs, &s->rootfs, e);
-	if (r < 0)
-		return err_wrap(e, "use rootfs %s", plan->rootfs);
 	for (unsigned i = 0; i < plan->count; i++) {
 		const struct rootfs_mount *m = &plan->mounts[i];
+		int r;
 
 		if (m->type != ROOTFS_VOLUME)
 			continue;
+		fd_close(&s->volumes[i].tree);
 		r = open_volume(m, owner, s, &s->volumes[i], e);
 		if (r < 0)
 			return err_wrap(e, "mount %s on %s",
 					m->workspace ? "the workspace" : "a volume",
 					m->target);
 	}
-	return make_pts(owner, &s->pts, e);
+	return 0;
 }
 
-int rootfs_open(const struct rootfs_plan *plan, const struct rootfs_owner *owner,
+static int open_all(const struct rootfs_plan *plan, struct rootfs_owner *owner,
+		    struct rootfs_sources *s, struct err *e)
+{
+	int r = 0;
+
+	owner->host_uid = owner->id_base + owner->uid;
+	owner->host_gid = owner->id_base + owner->gid;
+	if (plan->rootfs)
+		r = open_rootfs(plan->rootfs, &s->rootfs, e);
+	if (r < 0)
+		return err_wrap(e, "use rootfs %s", plan->rootfs);
+	r = open_volumes(plan, owner, s, e);
+	/* One of them decides who the user is on the host: map the others to that. */
+	if (r == 0 && s->direct)
+		r = open_volumes(plan, owner, s, e);
+	if (r == 0)
+		r = make_pts(owner, &s->pts, e);
+	return r;
+}
+
+int rootfs_open(const struct rootfs_plan *plan, struct rootfs_owner *owner,
 		struct rootfs_sources *ret, struct err *e)
 {
 	int r;

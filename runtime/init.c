@@ -23,8 +23,10 @@ struct init {
 	int root;
 	int lifeline; /* read end */
 	int gate; /* write end */
+	int channel;
 	int image;
 	int userns;
+	int netns;
 };
 
 static int detach(void *context, struct err *e)
@@ -34,19 +36,9 @@ static int detach(void *context, struct err *e)
 
 	fd_close(&in->sb->lifeline[1]);
 	fd_close(&in->sb->gate[0]);
+	fd_close(&in->sb->channel[0]);
 	if (r == 0)
 		r = steps_die_with_keeper(in->lifeline, e);
-	return r;
-}
-
-static int join_cgroup(void *context, struct err *e)
-{
-	struct init *in = context;
-	int r = cgroup_join(&in->sb->cgroup, e);
-
-	/* Only now: a cgroup namespace begins where its maker is. */
-	if (r == 0 && unshare(CLONE_NEWCGROUP) < 0)
-		return err_set(e, errno, "unshare the cgroup namespace");
 	return r;
 }
 
@@ -68,20 +60,55 @@ static int set_hostname(void *context, struct err *e)
 	return 0;
 }
 
-static int set_up_network(void *context, struct err *e)
-{
-	(void)context;
-	return netns_loopback_up(e);
-}
-
 static int enter_root(void *context, struct err *e)
 {
-	struct init *in = context;
-	int r = rootfs_enter(in->root, e);
+	const struct init *in = context;
 
-	if (r == 0)
-		r = steps_report_ready(in->report, e);
+	return rootfs_enter(in->root, e);
+}
+
+/* The gate is written to for the command, which may be waiting there already. */
+static int open_gate(void *context, struct err *e)
+{
+	const struct init *in = context;
+	int r = steps_report(in->report, REPORT_READY, e);
+
+	if (r == 0 && write(in->gate, "", 1) != 1)
+		return err_set(e, errno, "open the gate");
 	return r;
+}
+
+/* As sandbox.c sends it. */
+static int take_late(void *context, struct err *e)
+{
+	struct init *in = context;
+	struct cgroup *cg = &in->sb->cgroup;
+	unsigned v1_trees = in->sb->host.ntrees - 1;
+	int fds[STEPS_FDS_MAX];
+	int r = steps_receive_fds(in->channel, fds, 3 + v1_trees, e);
+
+	if (r < 0)
+		return r;
+	in->netns = fds[0];
+	in->userns = fds[1];
+	in->image = fds[2];
+	memcpy(&cg->tasks[1], &fds[3], v1_trees * sizeof(int));
+	return 0;
+}
+
+static int join_late(void *context, struct err *e)
+{
+	struct init *in = context;
+	int r = cgroup_join(&in->sb->cgroup, e);
+
+	if (r < 0)
+		return r;
+	/* Only now: a cgroup namespace begins where its maker is. */
+	if (unshare(CLONE_NEWCGROUP) < 0)
+		return err_set(e, errno, "unshare the cgroup namespace");
+	if (setns(in->netns, CLONE_NEWNET) < 0)
+		return err_set(e, errno, "enter the network namespace");
+	return 0;
 }
 
 static int drop_descriptors(void *context, struct err *e)
@@ -124,7 +151,7 @@ static int exec_image(void *context, struct err *e)
 
 	/* Outlives exec: the kernel reaps orphans without asking carrel-init. */
 	signal(SIGCHLD, SIG_IGN);
-	r = seccomp_install(e);
+	r = seccomp_install_init(e);
 	if (r < 0)
 		return r;
 	execveat(in->image, "", argv, envp, AT_EMPTY_PATH);
@@ -132,10 +159,15 @@ static int exec_image(void *context, struct err *e)
 }
 
 static const struct step steps[] = {
-	{ "detach from carrel", detach },          { "join the cgroup", join_cgroup },
-	{ "build the file system", build_mounts }, { "set the hostname", set_hostname },
-	{ "set up the network", set_up_network },  { "enter the root", enter_root },
-	{ "close descriptors", drop_descriptors }, { "give up privileges", give_up },
+	{ "detach from carrel", detach },
+	{ "build the file system", build_mounts },
+	{ "set the hostname", set_hostname },
+	{ "enter the root", enter_root },
+	{ "open the gate", open_gate },
+	{ "take what comes late", take_late },
+	{ "join cgroup and network", join_late },
+	{ "close descriptors", drop_descriptors },
+	{ "give up privileges", give_up },
 	{ "start carrel-init", exec_image },
 };
 
@@ -147,8 +179,10 @@ void init_main(struct sandbox *sb, int report_fd)
 		.root = -1,
 		.lifeline = sb->lifeline[0],
 		.gate = sb->gate[1],
-		.image = sb->init_image,
-		.userns = sb->userns,
+		.channel = sb->channel[1],
+		.image = -1,
+		.userns = -1,
+		.netns = -1,
 	};
 
 	steps_walk(steps, &in, &in.report);

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Waiting for a command: signals, terminal, deadline, out of memory, exit. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,17 +32,24 @@ enum source {
 	SOURCE_OOM,
 	SOURCE_MASTER,
 	SOURCE_STDIN,
+	SOURCE_SCREEN,
 	SOURCE_MAX,
 };
 
 struct keeper {
 	struct sandbox *sb;
-	struct process payload;
+	struct payload payload;
 	struct terminal terminal;
 	int signals; /* signalfd */
 	int oom; /* eventfd; −1: the kernel kills the whole group itself */
 	uint64_t deadline_ms; /* 0: none */
+	uint64_t oom_until_ms; /* 0: no sign of an out-of-memory kill */
 	enum run_reason killed_for; /* RUN_EXIT: not killed by us */
+};
+
+enum {
+	OOM_LOOK_MS = 2000, /* how long a kill may follow its announcement */
+	OOM_STEP_MS = 5,
 };
 
 static uint64_t now_ms(void)
@@ -48,6 +58,34 @@ static uint64_t now_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* A directory, or a descriptor that only names a file, would be a way to the host's files
+ * (E-13). */
+static int check_stdio(struct err *e)
+{
+	for (int fd = 0; fd < 3; fd++) {
+		struct stat st;
+		int flags = fcntl(fd, F_GETFL);
+
+		if (flags < 0 || fstat(fd, &st) < 0)
+			return err_set(e, errno, "use descriptor %d", fd);
+		if (S_ISDIR(st.st_mode) || (flags & O_PATH))
+			return err_say(e, EBADF,
+				       "descriptor %d is a directory or only a path", fd);
+	}
+	return 0;
+}
+
+/* As many descriptors as we may have; the command's limit is its own matter. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) == 0) {
+		rl.rlim_cur = rl.rlim_max;
+		err_ignore(setrlimit(RLIMIT_NOFILE, &rl) < 0);
+	}
 }
 
 /* Blocked from before the start: a signal that comes early waits for the command. */
@@ -61,6 +99,8 @@ static int block_signals(int *ret_fd, struct err *e)
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return err_set(e, errno, "block signals");
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGCHLD,
+	       SIG_DFL); /* a caller that ignores it leaves us nothing to wait for */
 	*ret_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (*ret_fd < 0)
 		return err_set(e, errno, "make a signalfd");
@@ -86,27 +126,39 @@ static void forward_signals(struct keeper *k)
 
 		if (sig == SIGWINCH && k->terminal.master >= 0)
 			terminal_resize(&k->terminal);
-		else if (pidfd_send_signal(k->payload.pidfd, sig, NULL, 0) < 0)
+		else if (pidfd_send_signal(k->payload.process.pidfd, sig, NULL, 0) < 0)
 			return; /* it has just ended */
 	}
 }
 
-/* v1 tells that the limit was hit; whether it killed somebody is a counter. */
+/* v1 announces that the limit was hit, and kills one process a little later, if at all.
+ * The rest of the group is ours to end. */
 static void look_at_oom(struct keeper *k)
 {
 	struct cgroup_usage usage;
 	struct err e;
+
+	if (cgroup_read_usage(&k->sb->cgroup, &usage, &e) == 0 && usage.oom_kills)
+		kill_exec(k, RUN_OOM);
+	if (k->killed_for != RUN_EXIT || now_ms() >= k->oom_until_ms)
+		k->oom_until_ms = 0;
+}
+
+static void take_oom_event(struct keeper *k)
+{
 	uint64_t count;
 
 	err_ignore(read(k->oom, &count, sizeof(count)) < 0);
-	if (cgroup_read_usage(&k->sb->cgroup, &usage, &e) == 0 && usage.oom_kills)
-		kill_exec(k, RUN_OOM);
+	if (k->killed_for == RUN_EXIT)
+		k->oom_until_ms = now_ms() + OOM_LOOK_MS;
 }
 
 static int timeout_left(const struct keeper *k)
 {
 	uint64_t now = now_ms();
 
+	if (k->oom_until_ms)
+		return OOM_STEP_MS;
 	if (!k->deadline_ms || k->killed_for != RUN_EXIT)
 		return -1;
 	if (now >= k->deadline_ms)
@@ -114,25 +166,35 @@ static int timeout_left(const struct keeper *k)
 	return k->deadline_ms - now > 1u << 30 ? 1 << 30 : (int)(k->deadline_ms - now);
 }
 
+/* What is due by the clock. */
+static void look_at_time(struct keeper *k)
+{
+	if (k->oom_until_ms)
+		look_at_oom(k);
+	if (k->killed_for == RUN_EXIT && k->deadline_ms && now_ms() >= k->deadline_ms)
+		kill_exec(k, RUN_TIMEOUT);
+}
+
+/* A source that nothing is wanted from is left out: poll reports a hang-up regardless of
+ * what it is asked for, and would never sleep. */
+static struct pollfd want(int fd, short events)
+{
+	return (struct pollfd){ .fd = events ? fd : -1, .events = events };
+}
+
 static void fill_pollfds(const struct keeper *k, struct pollfd *fds)
 {
-	bool terminal = k->terminal.master >= 0;
+	struct terminal_events wanted = { 0 };
 
-	fds[SOURCE_PAYLOAD] = (struct pollfd){ .fd = k->payload.pidfd, .events = POLLIN };
-	fds[SOURCE_INIT] = (struct pollfd){ .fd = k->sb->init.pidfd, .events = POLLIN };
-	fds[SOURCE_SIGNALS] = (struct pollfd){ .fd = k->signals, .events = POLLIN };
-	fds[SOURCE_OOM] = (struct pollfd){ .fd = k->oom, .events = POLLIN };
-	fds[SOURCE_MASTER] = (struct pollfd){ .fd = k->terminal.master };
-	fds[SOURCE_STDIN] = (struct pollfd){ .fd = -1 };
-	if (!terminal)
-		return;
-	fds[SOURCE_MASTER].events = terminal_events_master(&k->terminal);
-	fds[SOURCE_STDIN].events = terminal_events_stdin(&k->terminal);
-	/* A closed side is readable for ever: leave it out of the wait. */
-	if (!fds[SOURCE_MASTER].events)
-		fds[SOURCE_MASTER].fd = -1;
-	if (fds[SOURCE_STDIN].events)
-		fds[SOURCE_STDIN].fd = 0;
+	if (k->terminal.master >= 0)
+		wanted = terminal_wanted(&k->terminal);
+	fds[SOURCE_PAYLOAD] = want(k->payload.process.pidfd, POLLIN);
+	fds[SOURCE_INIT] = want(k->sb->init.pidfd, POLLIN);
+	fds[SOURCE_SIGNALS] = want(k->signals, POLLIN);
+	fds[SOURCE_OOM] = want(k->oom, POLLIN);
+	fds[SOURCE_MASTER] = want(k->terminal.master, wanted.master);
+	fds[SOURCE_STDIN] = want(0, wanted.in);
+	fds[SOURCE_SCREEN] = want(k->terminal.screen, wanted.screen);
 }
 
 /* Returns when the command has ended, which is when its first process has: those it
@@ -150,20 +212,20 @@ static int wait_for_end(struct keeper *k, struct err *e)
 			return err_set(e, errno, "wait for the command");
 		if (n < 0)
 			continue;
-		if (n == 0) {
-			if (k->deadline_ms && now_ms() >= k->deadline_ms)
-				kill_exec(k, RUN_TIMEOUT);
-			continue;
-		}
+		if (fds[SOURCE_PAYLOAD].revents)
+			return 0;
+		look_at_time(k);
 		if (fds[SOURCE_SIGNALS].revents)
 			forward_signals(k);
 		if (fds[SOURCE_OOM].revents)
-			look_at_oom(k);
-		if (fds[SOURCE_MASTER].revents || fds[SOURCE_STDIN].revents)
-			terminal_pump(&k->terminal, fds[SOURCE_MASTER].revents,
-				      fds[SOURCE_STDIN].revents);
-		if (fds[SOURCE_PAYLOAD].revents)
-			return 0;
+			take_oom_event(k);
+		if (k->terminal.master >= 0)
+			terminal_pump(&k->terminal,
+				      (struct terminal_events){
+					      .master = fds[SOURCE_MASTER].revents,
+					      .in = fds[SOURCE_STDIN].revents,
+					      .screen = fds[SOURCE_SCREEN].revents,
+				      });
 		/* PID 1 took everybody with it; our own child follows at once. */
 		if (fds[SOURCE_INIT].revents)
 			poll(fds, 1, 1000);
@@ -200,11 +262,14 @@ static int keep(struct keeper *k, struct run_result *ret, struct err *e)
 		k->deadline_ms = start + spec->timeout_ms;
 	r = wait_for_end(k, e);
 	if (r == 0)
-		r = process_wait(&k->payload, &status, NULL, e);
+		r = process_wait(&k->payload.process, &status, NULL, e);
 	if (r < 0)
 		return r;
 	ret->wall_ms = now_ms() - start;
-	r = cgroup_read_usage(&k->sb->cgroup, &ret->usage, e);
+	/* Whatever it left in the background ends with it; what that has used counts. */
+	r = cgroup_kill(&k->sb->cgroup, e);
+	if (r == 0)
+		r = cgroup_read_usage(&k->sb->cgroup, &ret->usage, e);
 	if (r < 0)
 		return r;
 	judge(k, status, ret);
@@ -213,8 +278,9 @@ static int keep(struct keeper *k, struct run_result *ret, struct err *e)
 	return 0;
 }
 
-/* With a sandbox that is up: starts the command and keeps it. */
-static int start_and_keep(struct keeper *k, struct run_result *ret, struct err *e)
+/* Starts PID 1 and the command side by side, and waits until both are what they shall
+ * be. What PID 1 has to say comes first: the command cannot get far without it. */
+static int start(struct keeper *k, struct run_result *ret, struct err *e)
 {
 	auto_fd slave = -1;
 	bool exec_failed = false;
@@ -225,15 +291,23 @@ static int start_and_keep(struct keeper *k, struct run_result *ret, struct err *
 	if (r == 0 && master >= 0)
 		r = terminal_start(&k->terminal, master, e);
 	if (r == 0)
+		r = sandbox_start(k->sb, e);
+	if (r == 0)
 		r = cgroup_watch_oom(&k->sb->cgroup, &k->oom, e);
 	if (r == 0)
-		r = payload_start(k->sb, slave, &k->payload, &exec_failed, e);
+		r = payload_clone(k->sb, slave, &k->payload, e);
 	fd_close(&slave);
+	if (r == 0)
+		r = sandbox_wait_ready(k->sb, e);
+	/* A command that waits at a gate which PID 1 will never open knows less of it
+	 * than PID 1 itself. */
+	if (r == 0)
+		r = sandbox_wait_init(k->sb, e);
+	if (r == 0)
+		r = payload_wait_exec(&k->payload, &exec_failed, e);
 	if (exec_failed)
 		ret->exit_code =
 			r == -ENOENT ? RUN_STATUS_NOT_FOUND : RUN_STATUS_NOT_EXECUTABLE;
-	if (r == 0)
-		r = keep(k, ret, e);
 	return r;
 }
 
@@ -244,7 +318,10 @@ static int run(struct keeper *k, const struct runtime_config *config,
 	struct err destroy_err;
 	int r, destroyed;
 
-	r = block_signals(&k->signals, e);
+	r = check_stdio(e);
+	if (r == 0)
+		r = block_signals(&k->signals, e);
+	raise_descriptor_limit();
 	if (r == 0)
 		r = sandbox_prepare(config, spec, &sb, e);
 	if (r < 0)
@@ -252,13 +329,11 @@ static int run(struct keeper *k, const struct runtime_config *config,
 	k->sb = &sb;
 	ret->id_base = sb.owner.id_base;
 	ret->ids_direct = sb.sources.direct;
-	r = sandbox_start(&sb, e);
+	r = start(k, ret, e);
 	if (r == 0)
-		r = start_and_keep(k, ret, e);
+		r = keep(k, ret, e);
 	terminal_stop(&k->terminal);
-	/* PID 1 cannot finish dying before all in its namespace are waited for, and the
-	 * command is ours to wait for. */
-	process_end(&k->payload);
+	payload_end(&k->payload);
 	destroyed = sandbox_destroy(&sb, &destroy_err);
 	if (r == 0 && destroyed < 0) {
 		*e = destroy_err;
@@ -271,7 +346,7 @@ int run_command(const struct runtime_config *config, const struct spec *spec,
 		struct run_result *ret, struct err *e)
 {
 	struct keeper k = {
-		.payload = PROCESS_NONE,
+		.payload = PAYLOAD_NONE,
 		.terminal = TERMINAL_NONE,
 		.signals = -1,
 		.oom = -1,

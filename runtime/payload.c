@@ -29,8 +29,6 @@ struct child {
 	int userns;
 };
 
-static const char exec_step[] = "exec";
-
 static int detach(void *context, struct err *e)
 {
 	struct child *c = context;
@@ -46,14 +44,17 @@ static int join_sandbox(void *context, struct err *e)
 	const struct child *c = context;
 	int r = cgroup_join(&c->sb->cgroup, e);
 
+	if (r == 0)
+		r = steps_wait_at_gate(c->gate, e);
 	if (r < 0)
 		return r;
 	/* Its root is our own cgroup: /proc/self/cgroup says "/" (E-28). */
 	if (unshare(CLONE_NEWCGROUP) < 0)
 		return err_set(e, errno, "unshare the cgroup namespace");
-	if (setns(c->sb->init.pidfd,
-		  CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET) < 0)
+	if (setns(c->sb->init.pidfd, CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS) < 0)
 		return err_set(e, errno, "join the namespaces of the sandbox");
+	if (setns(c->sb->netns, CLONE_NEWNET) < 0)
+		return err_set(e, errno, "join the network of the sandbox");
 	return 0;
 }
 
@@ -124,21 +125,19 @@ static int enter_directory(void *context, struct err *e)
 	return 0;
 }
 
+/* The last act but for waiting, which costs nothing where PID 1 has to do the same. */
+static int load_filter(void *context, struct err *e)
+{
+	(void)context;
+	return seccomp_install(e);
+}
+
 /* No instruction of the payload before PID 1 has given everything up as well. */
 static int wait_for_init(void *context, struct err *e)
 {
-	struct child *c = context;
-	char byte;
-	ssize_t n;
+	const struct child *c = context;
 
-	do {
-		n = read(c->gate, &byte, 1);
-	} while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return err_set(e, errno, "wait for carrel-init");
-	if (n == 0)
-		return err_say(e, ESRCH, "carrel-init did not start");
-	return 0;
+	return steps_wait_at_gate(c->gate, e);
 }
 
 static const char *path_of(char *const *envp)
@@ -179,7 +178,8 @@ static int exec_command(void *context, struct err *e)
 	const struct spec *spec = c->sb->spec;
 	const char *name = spec->argv[0];
 	int errnum;
-	int r = seccomp_install(e);
+	/* Without this word, the end of the pipe means that something killed us. */
+	int r = steps_report(c->report, REPORT_EXEC, e);
 
 	if (r < 0)
 		return r;
@@ -199,33 +199,18 @@ static const struct step steps[] = {
 	{ "close descriptors", drop_descriptors },
 	{ "give up privileges", give_up },
 	{ "enter the directory", enter_directory },
+	{ "load the system call filter", load_filter },
 	{ "wait for carrel-init", wait_for_init },
-	{ exec_step, exec_command },
+	{ "exec", exec_command },
 };
 
-static int wait_for_exec(int report_fd, bool *ret_exec_failed, struct err *e)
-{
-	struct report report;
-	int r = steps_read_report(report_fd, &report, e);
-
-	if (r < 0)
-		return r;
-	if (report.type == REPORT_NONE)
-		return 0;
-	*e = report.err;
-	*ret_exec_failed = !strcmp(report.step, exec_step);
-	return err_wrap(e, "%s", report.step);
-}
-
-int payload_start(struct sandbox *sb, int terminal, struct process *ret,
-		  bool *ret_exec_failed, struct err *e)
+int payload_clone(struct sandbox *sb, int terminal, struct payload *ret, struct err *e)
 {
 	auto_process process = PROCESS_NONE;
 	auto_fd read_end = -1, write_end = -1;
 	struct clone_args args = { .exit_signal = SIGCHLD };
-	int fds[2], r;
+	int fds[2];
 
-	*ret_exec_failed = false;
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return err_set(e, errno, "make a pipe");
 	read_end = fds[0];
@@ -254,10 +239,36 @@ int payload_start(struct sandbox *sb, int terminal, struct process *ret,
 		close(sb->lifeline[1]);
 		steps_walk(steps, &c, &c.report);
 	}
-	fd_close(&write_end);
-	r = wait_for_exec(read_end, ret_exec_failed, e);
+	ret->report = fd_take(&read_end);
+	ret->process = process_take(&process);
+	return 0;
+}
+
+int payload_wait_exec(struct payload *payload, bool *ret_exec_failed, struct err *e)
+{
+	struct report report;
+	bool at_exec;
+	int r = steps_read_report(payload->report, &report, e);
+
+	at_exec = r == 0 && report.type == REPORT_EXEC;
+	if (at_exec)
+		r = steps_read_report(payload->report, &report, e);
+	fd_close(&payload->report);
+	*ret_exec_failed = false;
 	if (r < 0)
 		return r;
-	*ret = process_take(&process);
-	return 0;
+	if (report.type == REPORT_NONE && at_exec)
+		return 0;
+	if (report.type == REPORT_NONE)
+		return err_say(e, ECHILD,
+			       "the command's process was killed during the start");
+	*e = report.err;
+	*ret_exec_failed = at_exec;
+	return err_wrap(e, "%s", report.step);
+}
+
+void payload_end(struct payload *payload)
+{
+	fd_close(&payload->report);
+	process_end(&payload->process);
 }

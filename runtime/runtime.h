@@ -28,7 +28,8 @@
  *	payload.c	the steps of the command between clone and exec
  *	steps.c		walking through such steps, and telling the keeper how it went
  *	keeper.c	waiting: signals, terminal, deadline, out of memory, exit
- *	probe.c		what the host's kernel can do, each proved by trying
+ *	probe.c		what the host's kernel can do, each proved by trying: the runner;
+ *			the tables are in probe_*.c
  */
 
 /* Where carrel keeps what must survive it, and which host ids it may use. */
@@ -118,18 +119,26 @@ enum probe_state {
 	PROBE_STATE_MAX,
 };
 
+enum { PROBE_DETAIL_MAX = 252 };
+
 /* One line of `carrel doctor`. Strings are constants but for detail. */
 struct probe_result {
-	const char *name;
+	const char *id; /* for programs; never changes its meaning */
+	const char *name; /* for people */
 	enum probe_state state;
-	char detail[160]; /* what was found */
+	char detail[PROBE_DETAIL_MAX]; /* what was found; printable ASCII */
 	const char *remedy; /* what to do about it; "" when nothing is */
 };
+
+/* "ok", "missing", "advice". */
+const char *probe_state_name(enum probe_state state);
 
 /* The number of probes. */
 unsigned probe_count(void);
 
-/* Tries probe number i, in a child process where it could leave something behind. */
+/* Tries probe number i in a child process that has ten seconds for it. Leaves nothing
+ * behind but the state directory and, in cgroup v2, the controllers handed down to the
+ * groups of sandboxes. */
 void probe_run(const struct runtime_config *config, unsigned i, struct probe_result *ret);
 
 /* Fast check before every start: the capabilities that building a sandbox takes. The

@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -11,12 +12,12 @@
 #include "runtime/sandbox.h"
 #include "runtime/steps.h"
 
-/* The whole 64 Ki range, with one id inside standing for another of the host's if a
- * volume could not be id-mapped (`direct`). */
+/* The whole 64 Ki range, but for the user's id where that stands for another of the
+ * host's (see rootfs_sources.direct). */
 static void map_range(struct userns_range *ranges, uint32_t base, uint32_t inside,
-		      bool direct, uint32_t outside)
+		      uint32_t outside)
 {
-	if (!direct) {
+	if (outside == base + inside) {
 		ranges[0] = (struct userns_range){ 0, base, SPEC_ID_RANGE };
 		return;
 	}
@@ -28,11 +29,11 @@ static void map_range(struct userns_range *ranges, uint32_t base, uint32_t insid
 
 static int make_userns(struct sandbox *sb, struct err *e)
 {
-	const struct rootfs_sources *s = &sb->sources;
-	struct userns_map map = { 0 };
+	const struct rootfs_owner *o = &sb->owner;
+	struct userns_map map = { .owner = o->id_base };
 
-	map_range(map.uid, sb->owner.id_base, sb->owner.uid, s->direct, s->direct_uid);
-	map_range(map.gid, sb->owner.id_base, sb->owner.gid, s->direct, s->direct_gid);
+	map_range(map.uid, o->id_base, o->uid, o->host_uid);
+	map_range(map.gid, o->id_base, o->gid, o->host_gid);
 	return userns_create(&map, &sb->userns, e);
 }
 
@@ -52,21 +53,21 @@ static int prepare(const struct runtime_config *config, struct sandbox *sb, stru
 		r = slot_acquire(config, &sb->slot, e);
 	if (r < 0)
 		return r;
-	sb->owner = (struct rootfs_owner){ spec->uid, spec->gid, sb->slot.id_base };
+	sb->owner = (struct rootfs_owner){ .uid = spec->uid,
+					   .gid = spec->gid,
+					   .id_base = sb->slot.id_base };
 	r = rootfs_open(&spec->files, &sb->owner, &sb->sources, e);
-	if (r == 0)
-		r = make_userns(sb, e);
-	if (r == 0)
-		r = init_image_open(&sb->init_image, e);
 	if (r == 0)
 		r = make_pipe(sb->lifeline, e);
 	if (r == 0)
 		r = make_pipe(sb->gate, e);
+	if (r == 0 &&
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sb->channel) < 0)
+		r = err_set(e, errno, "make a socket pair");
 	if (r == 0)
 		r = slot_record(&sb->slot, &sb->host, e);
 	if (r == 0)
-		r = cgroup_create(&sb->host, sb->slot.name, &spec->limits, &sb->cgroup,
-				  e);
+		r = cgroup_create(&sb->host, sb->slot.name, &sb->cgroup, e);
 	return r;
 }
 
@@ -79,11 +80,14 @@ int sandbox_prepare(const struct runtime_config *config, const struct spec *spec
 	*ret = (struct sandbox){
 		.spec = spec,
 		.slot = SLOT_NONE,
+		.netns = -1,
 		.userns = -1,
 		.cgroup = CGROUP_NONE,
 		.init_image = -1,
 		.lifeline = { -1, -1 },
+		.channel = { -1, -1 },
 		.gate = { -1, -1 },
+		.report = -1,
 		.init = PROCESS_NONE,
 	};
 	for (int i = 0; i < CGROUP_TREE_MAX; i++)
@@ -98,19 +102,28 @@ int sandbox_prepare(const struct runtime_config *config, const struct spec *spec
 	return r;
 }
 
-static int wait_ready(int report_fd, struct err *e)
+/* What PID 1 needs only in the end, made while it builds the mounts on another
+ * processor. Sent in the order in which init.c takes it. */
+static int send_late(struct sandbox *sb, struct err *e)
 {
-	struct report report;
-	int r = steps_read_report(report_fd, &report, e);
+	int fds[STEPS_FDS_MAX];
+	unsigned count = 0;
+	int r = netns_create(&sb->netns, e);
 
+	if (r == 0)
+		r = make_userns(sb, e);
+	if (r == 0)
+		r = init_image_open(&sb->init_image, e);
+	if (r == 0)
+		r = cgroup_complete(&sb->cgroup, &sb->spec->limits, e);
 	if (r < 0)
 		return r;
-	if (report.type == REPORT_READY)
-		return 0;
-	if (report.type == REPORT_NONE)
-		return err_say(e, ECHILD, "carrel-init died while it was being set up");
-	*e = report.err;
-	return err_wrap(e, "%s", report.step);
+	fds[count++] = sb->netns;
+	fds[count++] = sb->userns;
+	fds[count++] = sb->init_image;
+	for (unsigned i = 1; i < sb->host.ntrees; i++)
+		fds[count++] = sb->cgroup.tasks[i];
+	return steps_send_fds(sb->channel[0], fds, count, e);
 }
 
 int sandbox_start(struct sandbox *sb, struct err *e)
@@ -126,17 +139,43 @@ int sandbox_start(struct sandbox *sb, struct err *e)
 	args.flags = CLONE_PIDFD | CLONE_INTO_CGROUP | CLONE_NEWNS | CLONE_NEWPID |
 		     CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET;
 	args.pidfd = (uintptr_t)&sb->init.pidfd;
-	args.cgroup = (uint64_t)sb->cgroup.init;
+	args.cgroup = (uint64_t)sb->cgroup.dir[0];
 	sb->init.pid = sys_clone3(&args);
 	if (sb->init.pid < 0) {
 		sb->init = PROCESS_NONE;
-		return err_set(e, errno, "clone PID 1 into %s/init", sb->cgroup.name);
+		return err_set(e, errno, "clone PID 1 into %s", sb->cgroup.name);
 	}
 	if (sb->init.pid == 0)
 		init_main(sb, write_end);
-	fd_close(&write_end);
+	sb->report = fd_take(&read_end);
+	/* Held by PID 1 alone, their ends say when it is gone. */
 	fd_close(&sb->gate[1]);
-	return wait_ready(read_end, e);
+	fd_close(&sb->channel[1]);
+	return send_late(sb, e);
+}
+
+/* Waits for PID 1 to get as far as `wanted`. */
+static int wait_for(struct sandbox *sb, enum report_type wanted, struct err *e)
+{
+	struct report report;
+	int r = steps_read_report(sb->report, &report, e);
+
+	if (r < 0 || report.type == wanted)
+		return r;
+	if (report.type != REPORT_FAILED)
+		return err_say(e, ECHILD, "carrel-init was killed during the start");
+	*e = report.err;
+	return err_wrap(e, "%s", report.step);
+}
+
+int sandbox_wait_ready(struct sandbox *sb, struct err *e)
+{
+	return wait_for(sb, REPORT_READY, e);
+}
+
+int sandbox_wait_init(struct sandbox *sb, struct err *e)
+{
+	return wait_for(sb, REPORT_NONE, e);
 }
 
 int sandbox_destroy(struct sandbox *sb, struct err *e)
@@ -148,16 +187,23 @@ int sandbox_destroy(struct sandbox *sb, struct err *e)
 	 * done, the end of PID 1 does it a moment later. */
 	if (sb->cgroup.host)
 		err_ignore(cgroup_kill(&sb->cgroup, &ignored));
-	process_end(&sb->init);
+	/* Meanwhile PID 1 dies, which takes as long as all mounts of it. */
+	if (sb->cgroup.exec >= 0)
+		cgroup_forget_exec(&sb->cgroup);
 	fd_close(&sb->lifeline[0]);
 	fd_close(&sb->lifeline[1]);
+	fd_close(&sb->channel[0]);
+	fd_close(&sb->channel[1]);
 	fd_close(&sb->gate[0]);
 	fd_close(&sb->gate[1]);
+	fd_close(&sb->report);
 	fd_close(&sb->init_image);
+	rootfs_close(&sb->sources);
+	process_end(&sb->init);
 	if (sb->cgroup.host)
 		r = cgroup_destroy(&sb->cgroup, e);
+	fd_close(&sb->netns);
 	fd_close(&sb->userns);
-	rootfs_close(&sb->sources);
 	/* A record of something that is still there must stay for the next one to read.
 	 */
 	if (r == 0)

@@ -14,43 +14,64 @@ struct sandbox {
 	struct slot slot;
 	struct rootfs_owner owner;
 	struct rootfs_sources sources;
+	int netns;
 	int userns; /* of the payload and of carrel-init */
 	struct cgroup cgroup;
 	int init_image; /* carrel-init in a sealed memfd */
 	int lifeline[2]; /* [1]: the keeper's; when it closes, everything ends */
-	int gate[2]; /* [0]: one byte comes when PID 1 has given everything up */
+	int channel[2]; /* [0]: the keeper's; what PID 1 gets while it is at work */
+	/* [0]: the command's. One byte comes when the namespaces can be joined, another
+	 * when PID 1 has given everything up. */
+	int gate[2];
+	int report; /* PID 1's pipe, for reading */
 	struct process init;
 };
 
-/* Prepares everything that can fail without a process. */
+#define PAYLOAD_NONE ((struct payload){ .process = PROCESS_NONE, .report = -1 })
+
+/* The command's process on its way to exec, and behind it. */
+struct payload {
+	struct process process;
+	int report; /* its pipe; −1 once it has exec'ed or failed */
+};
+
+/* Prepares what PID 1 needs at once. */
 must_check int sandbox_prepare(const struct runtime_config *config,
 			       const struct spec *spec, struct sandbox *ret,
 			       struct err *e);
 
-/* Starts PID 1 and waits until the namespaces can be joined. */
+/* Clones PID 1, and prepares the rest while that builds the mounts. */
 must_check int sandbox_start(struct sandbox *sb, struct err *e);
+
+/* Waits until PID 1 has built the namespaces. */
+must_check int sandbox_wait_ready(struct sandbox *sb, struct err *e);
+
+/* Waits until PID 1 has exec'ed carrel-init, or says why not. */
+must_check int sandbox_wait_init(struct sandbox *sb, struct err *e);
 
 /* Ends every process and leaves nothing behind. Accepts half-built ones. Goes on after a
  * failure and reports the first. */
 int sandbox_destroy(struct sandbox *sb, struct err *e);
 
 /* The life of PID 1 from clone to exec, in the child. Must be called in new mount, pid,
- * ipc, uts and network namespaces. */
+ * ipc and uts namespaces. */
 void init_main(struct sandbox *sb, int report_fd) __attribute__((noreturn));
 
-/* The command, joined to the sandbox: what it needs beyond that. */
-struct payload {
-	struct sandbox *sb;
-	int terminal; /* slave side; −1: keep descriptors 0, 1 and 2 as they are */
-	int report;
-};
+/* Clones the command into its cgroup and the sandbox's pid namespace, where it waits for
+ * PID 1. `terminal` is the slave side of one, or −1: descriptors 0, 1 and 2 stay as they
+ * are. From then on every child of this process is born into the sandbox's pid
+ * namespace. */
+must_check int payload_clone(struct sandbox *sb, int terminal, struct payload *ret,
+			     struct err *e);
 
-/* Clones the command into its cgroup and the sandbox's pid namespace, and waits until it
- * has exec'ed. A failure of the step "exec" means that the command could not be run;
- * *ret_exec_failed tells. From then on every child of this process is born into the
- * sandbox's pid namespace. */
-must_check int payload_start(struct sandbox *sb, int terminal, struct process *ret,
-			     bool *ret_exec_failed, struct err *e);
+/* Waits until the command has exec'ed. A failure of the last step means that the command
+ * itself could not be executed; *ret_exec_failed tells. */
+must_check int payload_wait_exec(struct payload *payload, bool *ret_exec_failed,
+				 struct err *e);
+
+/* Kills and waits. Must come before the end of PID 1, which cannot finish dying while a
+ * process of its namespace is not waited for. Harmless on PAYLOAD_NONE. */
+void payload_end(struct payload *payload);
 
 /* carrel-init as a sealed memfd, so that nobody can change what is executed (E-12). */
 must_check int init_image_open(int *ret_fd, struct err *e);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -18,6 +20,8 @@
 
 static const char magic[8] = "carrel1";
 
+#define OWNER_UNKNOWN UINT32_MAX /* no pid: pid_max is 2^22 */
+
 enum {
 	BOOT_ID_SIZE = 40,
 	RECORD_MAX = CGROUP_TREE_MAX * (CGROUP_PATH_MAX + CGROUP_NAME_MAX + 2),
@@ -28,13 +32,12 @@ struct entry {
 	uint32_t pid_ns; /* inode of the pid namespace that pid counts in */
 };
 
-/* STATE_DIR/slots, mapped. Foreign or damaged content is started over. */
+/* STATE_DIR/slots-FIRST, mapped. That of another boot is started over: nothing of it can
+ * be alive. It only ever grows. */
 struct table {
 	char magic[8];
 	char boot_id[BOOT_ID_SIZE];
-	uint32_t id_first, ranges;
 	uint32_t top; /* entries from here on have never been used */
-	uint32_t reserved;
 	struct entry entries[];
 };
 
@@ -121,26 +124,87 @@ static void table_unlock(struct locked *l)
 	fd_close(&l->fd); /* and with it the lock */
 }
 
-static int check_table(struct table *t, const struct runtime_config *config,
-		       struct err *e)
+/* A table that makes no sense says nothing of who has which range. What still has a
+ * record stays taken until the next boot, by nobody who could be found dead; a record of
+ * an earlier boot (`stale`) means nothing and goes. */
+static void rebuild(struct table *t, int state_dir, const struct runtime_config *config,
+		    bool stale)
 {
+	int fd =
+		openat(state_dir, "run", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *d;
+
+	if (!dir) {
+		fd_close(&fd);
+		return;
+	}
+	while ((d = readdir(dir))) {
+		unsigned long base = strtoul(d->d_name, NULL, 16);
+		unsigned long index = (base - config->id_first) / SPEC_ID_RANGE;
+
+		if (base < config->id_first || index >= config->id_ranges)
+			continue;
+		if (stale) {
+			unlinkat(dirfd(dir), d->d_name, 0);
+			continue;
+		}
+		t->entries[index] = (struct entry){ .pid = OWNER_UNKNOWN };
+		if (t->top <= index)
+			t->top = (uint32_t)index + 1;
+	}
+	closedir(dir);
+}
+
+static int check_table(struct locked *l, size_t old_size, int state_dir,
+		       const struct runtime_config *config, struct err *e)
+{
+	struct table *t = l->table;
 	char boot_id[BOOT_ID_SIZE] = { 0 };
 	ssize_t n = fd_read_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", boot_id,
 			       sizeof(boot_id));
+	bool ours, same_boot;
 
 	if (n < 0)
 		return err_set(e, (int)-n, "read the boot id");
-	if (!memcmp(t->magic, magic, sizeof(magic)) &&
-	    !memcmp(t->boot_id, boot_id, sizeof(boot_id)) &&
-	    t->id_first == config->id_first && t->ranges == config->id_ranges &&
-	    t->top <= t->ranges)
+	ours = old_size >= sizeof(*t) && !memcmp(t->magic, magic, sizeof(magic));
+	same_boot = ours && !memcmp(t->boot_id, boot_id, sizeof(boot_id));
+	if (same_boot && t->top <= (old_size - sizeof(*t)) / sizeof(t->entries[0]))
 		return 0;
-	/* Of another boot, another version, other ids, or damaged: start over. */
-	memset(t, 0, sizeof(*t) + config->id_ranges * sizeof(t->entries[0]));
+	memset(t, 0, l->size);
 	memcpy(t->magic, magic, sizeof(magic));
 	memcpy(t->boot_id, boot_id, sizeof(boot_id));
-	t->id_first = config->id_first;
-	t->ranges = config->id_ranges;
+	rebuild(t, state_dir, config, ours && !same_boot);
+	return 0;
+}
+
+/* Opens, locks, sizes and maps the file. What is built up is the caller's to undo. */
+static int table_map(struct locked *l, int state_dir, const struct runtime_config *config,
+		     size_t *ret_old_size, struct err *e)
+{
+	char name[24];
+	struct stat st;
+	int r;
+
+	table_name(name, sizeof(name), config->id_first);
+	l->fd = openat(state_dir, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (l->fd < 0)
+		return err_set(e, errno, "open %s", name);
+	if (flock(l->fd, LOCK_EX) < 0 || fstat(l->fd, &st) < 0)
+		return err_set(e, errno, "lock %s", name);
+	*ret_old_size = (size_t)st.st_size;
+	l->size = sizeof(struct table) + config->id_ranges * sizeof(struct entry);
+	if (l->size < *ret_old_size)
+		l->size = *ret_old_size;
+	/* All of it now: a full file system would otherwise be a SIGBUS later. */
+	r = l->size > *ret_old_size ? posix_fallocate(l->fd, 0, (off_t)l->size) : 0;
+	if (r)
+		return err_set(e, r, "make room for %s", name);
+	l->table = mmap(NULL, l->size, PROT_READ | PROT_WRITE, MAP_SHARED, l->fd, 0);
+	if (l->table == MAP_FAILED) {
+		l->table = NULL;
+		return err_set(e, errno, "map %s", name);
+	}
 	return 0;
 }
 
@@ -148,33 +212,11 @@ static int table_lock(int state_dir, const struct runtime_config *config,
 		      struct locked *ret, struct err *e)
 {
 	struct locked l = { .fd = -1 };
-	char name[24];
-	struct stat st;
-	int r;
+	size_t old_size = 0;
+	int r = table_map(&l, state_dir, config, &old_size, e);
 
-	l.size = sizeof(struct table) + config->id_ranges * sizeof(struct entry);
-	table_name(name, sizeof(name), config->id_first);
-	l.fd = openat(state_dir, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (l.fd < 0)
-		return err_set(e, errno, "open %s", name);
-	if (flock(l.fd, LOCK_EX) < 0 || fstat(l.fd, &st) < 0) {
-		r = err_set(e, errno, "lock %s", name);
-		table_unlock(&l);
-		return r;
-	}
-	if ((size_t)st.st_size != l.size && ftruncate(l.fd, (off_t)l.size) < 0) {
-		r = err_set(e, errno, "size %s", name);
-		table_unlock(&l);
-		return r;
-	}
-	l.table = mmap(NULL, l.size, PROT_READ | PROT_WRITE, MAP_SHARED, l.fd, 0);
-	if (l.table == MAP_FAILED) {
-		l.table = NULL;
-		r = err_set(e, errno, "map %s", name);
-		table_unlock(&l);
-		return r;
-	}
-	r = check_table(l.table, config, e);
+	if (r == 0)
+		r = check_table(&l, old_size, state_dir, config, e);
 	if (r < 0) {
 		table_unlock(&l);
 		return r;
@@ -196,8 +238,8 @@ static int own_pid_ns(uint32_t *ret, struct err *e)
 /* Is the owner gone? One that counts in another pid namespace cannot be judged. */
 static bool is_dead(const struct entry *en, uint32_t pid_ns)
 {
-	return en->pid && en->pid_ns == pid_ns && kill((pid_t)en->pid, 0) < 0 &&
-	       errno == ESRCH;
+	return en->pid && en->pid != OWNER_UNKNOWN && en->pid_ns == pid_ns &&
+	       kill((pid_t)en->pid, 0) < 0 && errno == ESRCH;
 }
 
 /* Removes what the record of a dead owner lists. */
@@ -227,40 +269,34 @@ static int reclaim(int state_dir, uint32_t id_base, struct err *e)
 	return 0;
 }
 
-/* Makes dead entries ours, reclaims what they list, and leaves one of them to the caller
- * as its own. Without the lock: it can take milliseconds. An entry that cannot be
- * reclaimed stays taken, so that its ids are not given to anybody else. */
+/* Makes dead entries ours for the time that it takes to remove what they list: without
+ * the lock, for it can be milliseconds. One that cannot be cleaned up stays taken until
+ * the next boot, so that its ids go to nobody else, and keeps nobody from starting. */
 static int take_over(int state_dir, const struct runtime_config *config, struct locked *l,
 		     uint32_t pid_ns, struct err *e)
 {
-	struct entry *entries = l->table->entries;
-
 	for (uint32_t i = 0; i < l->table->top; i++) {
-		struct entry dead = entries[i];
-		int r;
+		struct entry after = { 0 };
+		struct err ignored;
 
-		if (!is_dead(&entries[i], pid_ns))
+		if (!is_dead(&l->table->entries[i], pid_ns))
 			continue;
-		entries[i].pid = (uint32_t)getpid();
+		l->table->entries[i].pid = (uint32_t)getpid();
 		table_unlock(l);
-		r = reclaim(state_dir, config->id_first + i * SPEC_ID_RANGE, e);
-		if (r < 0)
-			err_wrap(e, "clean up after process %" PRIu32, dead.pid);
+		if (reclaim(state_dir, config->id_first + i * SPEC_ID_RANGE, &ignored) <
+		    0)
+			after.pid = OWNER_UNKNOWN;
 		if (table_lock(state_dir, config, l, e) < 0)
 			return e->code;
-		entries = l->table->entries;
-		if (r < 0) {
-			entries[i] = dead;
-			return r;
-		}
-		entries[i] = (struct entry){ 0 };
+		l->table->entries[i] = after;
 	}
 	return 0;
 }
 
-static int take_lowest(struct table *t, uint32_t pid_ns, uint32_t *ret, struct err *e)
+static int take_lowest(struct table *t, uint32_t ranges, uint32_t pid_ns, uint32_t *ret,
+		       struct err *e)
 {
-	for (uint32_t i = 0; i < t->ranges; i++) {
+	for (uint32_t i = 0; i < ranges; i++) {
 		if (i < t->top && t->entries[i].pid)
 			continue;
 		t->entries[i] = (struct entry){ (uint32_t)getpid(), pid_ns };
@@ -269,7 +305,7 @@ static int take_lowest(struct table *t, uint32_t pid_ns, uint32_t *ret, struct e
 		*ret = i;
 		return 0;
 	}
-	return err_say(e, EBUSY, "all %" PRIu32 " id ranges are in use", t->ranges);
+	return err_say(e, EBUSY, "all %" PRIu32 " id ranges are in use", ranges);
 }
 
 static int acquire(const struct runtime_config *config, struct slot *slot, struct err *e)
@@ -288,7 +324,7 @@ static int acquire(const struct runtime_config *config, struct slot *slot, struc
 	if (r == 0)
 		r = take_over(slot->state_dir, config, &l, pid_ns, e);
 	if (r == 0)
-		r = take_lowest(l.table, pid_ns, &slot->index, e);
+		r = take_lowest(l.table, config->id_ranges, pid_ns, &slot->index, e);
 	table_unlock(&l);
 	if (r < 0)
 		return r;

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -34,9 +35,9 @@ void steps_walk(const struct step *steps, void *context, const int *report_fd)
 	_exit(125);
 }
 
-int steps_report_ready(int report_fd, struct err *e)
+int steps_report(int report_fd, enum report_type type, struct err *e)
 {
-	struct report report = { .type = REPORT_READY };
+	struct report report = { .type = type };
 
 	if (write(report_fd, &report, sizeof(report)) != sizeof(report))
 		return err_set(e, errno, "report to the keeper");
@@ -58,6 +59,70 @@ int steps_read_report(int fd, struct report *ret, struct err *e)
 	return 0;
 }
 
+int steps_send_fds(int sock, const int *fds, unsigned count, struct err *e)
+{
+	char control[CMSG_SPACE(STEPS_FDS_MAX * sizeof(int))] = { 0 };
+	struct iovec iov = { .iov_base = (char[1]){ 0 }, .iov_len = 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = CMSG_SPACE(count * sizeof(int)),
+	};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+
+	bug_on(count > STEPS_FDS_MAX);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(count * sizeof(int));
+	memcpy(CMSG_DATA(c), fds, count * sizeof(int));
+	if (sendmsg(sock, &msg, MSG_NOSIGNAL) != 1)
+		return err_set(e, errno, "send descriptors to PID 1");
+	return 0;
+}
+
+int steps_receive_fds(int sock, int *fds, unsigned count, struct err *e)
+{
+	char control[CMSG_SPACE(STEPS_FDS_MAX * sizeof(int))] = { 0 };
+	struct iovec iov = { .iov_base = (char[1]){ 0 }, .iov_len = 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *c;
+	ssize_t n;
+
+	bug_on(count > STEPS_FDS_MAX);
+	do {
+		n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return err_set(e, errno, "receive descriptors from carrel");
+	c = CMSG_FIRSTHDR(&msg);
+	if (n == 0 || !c || c->cmsg_type != SCM_RIGHTS ||
+	    c->cmsg_len != CMSG_LEN(count * sizeof(int)))
+		return err_say(e, EPROTO, "carrel sent no descriptors");
+	memcpy(fds, CMSG_DATA(c), count * sizeof(int));
+	return 0;
+}
+
+int steps_wait_at_gate(int gate, struct err *e)
+{
+	char byte;
+	ssize_t n;
+
+	do {
+		n = read(gate, &byte, 1);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return err_set(e, errno, "wait for carrel-init");
+	if (n == 0)
+		return err_say(e, ESRCH, "carrel-init did not start");
+	return 0;
+}
+
 int steps_detach_from_keeper(mode_t mask, struct err *e)
 {
 	const struct sigaction by_default = { .sa_handler = SIG_DFL };
@@ -67,8 +132,7 @@ int steps_detach_from_keeper(mode_t mask, struct err *e)
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return err_set(e, errno, "become non-dumpable");
 	for (int sig = 1; sig < NSIG; sig++)
-		sigaction(sig, &by_default,
-			  NULL); /* fails for KILL, STOP and libc's own */
+		sigaction(sig, &by_default, NULL); /* fails for KILL and STOP */
 	sigemptyset(&none);
 	if (sigprocmask(SIG_SETMASK, &none, NULL) < 0)
 		return err_set(e, errno, "unblock signals");

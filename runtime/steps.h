@@ -15,8 +15,9 @@ struct step {
 };
 
 enum report_type {
-	REPORT_NONE, /* end of file: the child has exec'ed */
+	REPORT_NONE, /* end of file: exec'ed, or died without a word */
 	REPORT_READY, /* the namespaces can be joined */
+	REPORT_EXEC, /* nothing is left to do but exec */
 	REPORT_FAILED, /* followed by the child's death */
 };
 
@@ -31,14 +32,23 @@ struct report {
  * *report_fd (a step may move it) and exits. Must not allocate, log or lock. */
 noreturn void steps_walk(const struct step *steps, void *context, const int *report_fd);
 
-/* Tells the keeper that the namespaces can be joined. */
-must_check int steps_report_ready(int report_fd, struct err *e);
+/* Tells the keeper how far it got. */
+must_check int steps_report(int report_fd, enum report_type type, struct err *e);
 
-/* Waits for the next report. A child that died without one is REPORT_FAILED too. */
+/* Sends descriptors over a socket pair, and takes exactly as many out of it,
+ * close-on-exec. At most STEPS_FDS_MAX. */
+enum { STEPS_FDS_MAX = 8 };
+must_check int steps_send_fds(int sock, const int *fds, unsigned count, struct err *e);
+must_check int steps_receive_fds(int sock, int *fds, unsigned count, struct err *e);
+
+/* Waits for one byte from carrel-init. −ESRCH when it has gone instead. */
+must_check int steps_wait_at_gate(int gate, struct err *e);
+
+/* Waits for the next report. */
 must_check int steps_read_report(int fd, struct report *ret, struct err *e);
 
-/* Undoes what a child inherits of the keeper: signal mask, handlers, umask. From then on
- * it dies with the keeper and its memory cannot be read. */
+/* Undoes what a child inherits of the keeper and its caller: signal mask, handlers and
+ * ignored signals, umask. From then on its memory cannot be read. */
 must_check int steps_detach_from_keeper(mode_t mask, struct err *e);
 
 /* Has the kernel kill this process when the keeper dies, and makes sure that it has not

@@ -10,7 +10,10 @@
 #include "runtime/sandbox.h"
 #include "runtime/terminal.h"
 
-enum { TTY_GID = 5 }; /* as rootfs/volume.c gives it to devpts */
+enum {
+	TTY_GID = 5, /* as rootfs/volume.c gives it to devpts */
+	DRAIN_WAIT_MS = 1000,
+};
 
 int terminal_open(const struct sandbox *sb, int *ret_master, int *ret_slave,
 		  struct err *e)
@@ -27,8 +30,7 @@ int terminal_open(const struct sandbox *sb, int *ret_master, int *ret_slave,
 	slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (slave < 0)
 		return err_set(e, errno, "open the sandbox's terminal");
-	if (fchown(slave, sb->owner.id_base + sb->owner.uid,
-		   sb->owner.id_base + TTY_GID) < 0)
+	if (fchown(slave, sb->owner.host_uid, sb->owner.id_base + TTY_GID) < 0)
 		return err_set(e, errno, "give the terminal to the sandbox's user");
 	*ret_master = fd_take(&master);
 	*ret_slave = fd_take(&slave);
@@ -44,14 +46,29 @@ void terminal_resize(const struct terminal *t)
 		err_ignore(ioctl(t->master, TIOCSWINSZ, &size) < 0);
 }
 
+/* A stalled terminal must not stall the keeper, and the caller's own description of it is
+ * not ours to make non-blocking. What is no terminal is polled before it is written to.
+ */
+static int open_screen(void)
+{
+	int fd = -1;
+
+	if (isatty(1))
+		fd = openat(AT_FDCWD, "/proc/self/fd/1",
+			    O_WRONLY | O_NONBLOCK | O_NOCTTY |
+				    O_CLOEXEC); /* lint: our own stdout */
+	return fd < 0 ? fcntl(1, F_DUPFD_CLOEXEC, 3) : fd;
+}
+
 int terminal_start(struct terminal *t, int master, struct err *e)
 {
 	struct termios raw;
 
 	*t = TERMINAL_NONE;
 	t->master = master;
+	t->screen = open_screen();
 	t->in = (struct terminal_flow){ .from = 0, .to = master };
-	t->out = (struct terminal_flow){ .from = master, .to = 1 };
+	t->out = (struct terminal_flow){ .from = master, .to = t->screen };
 	if (tcgetattr(0, &t->saved) < 0)
 		return err_set(e, errno, "use standard input as a terminal");
 	terminal_resize(t);
@@ -68,15 +85,16 @@ static bool flow_empty(const struct terminal_flow *f)
 	return f->start == f->end;
 }
 
-short terminal_events_master(const struct terminal *t)
+struct terminal_events terminal_wanted(const struct terminal *t)
 {
-	return (short)((flow_empty(&t->out) && !t->out.closed ? POLLIN : 0) |
-		       (flow_empty(&t->in) ? 0 : POLLOUT));
-}
+	bool in_empty = flow_empty(&t->in), out_empty = flow_empty(&t->out);
 
-short terminal_events_stdin(const struct terminal *t)
-{
-	return flow_empty(&t->in) && !t->in.closed ? POLLIN : 0;
+	return (struct terminal_events){
+		.master = (short)((out_empty && !t->out.closed ? POLLIN : 0) |
+				  (in_empty ? 0 : POLLOUT)),
+		.in = in_empty && !t->in.closed ? POLLIN : 0,
+		.screen = out_empty ? 0 : POLLOUT,
+	};
 }
 
 static void flow_read(struct terminal_flow *f)
@@ -99,28 +117,32 @@ static void flow_write(struct terminal_flow *f)
 		f->start = f->end; /* nobody reads any more: the command shall not hang */
 }
 
-void terminal_pump(struct terminal *t, short master_events, short stdin_events)
+void terminal_pump(struct terminal *t, struct terminal_events got)
 {
-	if (flow_empty(&t->in) && (stdin_events & (POLLIN | POLLHUP)))
+	if (flow_empty(&t->in) && (got.in & (POLLIN | POLLHUP | POLLERR)))
 		flow_read(&t->in);
-	if (!flow_empty(&t->in) && (master_events & POLLOUT))
+	if (!flow_empty(&t->in) && (got.master & (POLLOUT | POLLHUP | POLLERR)))
 		flow_write(&t->in);
-	if (flow_empty(&t->out) && (master_events & (POLLIN | POLLHUP)))
+	if (flow_empty(&t->out) && (got.master & (POLLIN | POLLHUP | POLLERR)))
 		flow_read(&t->out);
-	if (!flow_empty(&t->out))
+	else if (!flow_empty(&t->out) && (got.screen & (POLLOUT | POLLHUP | POLLERR)))
 		flow_write(&t->out);
 }
 
 void terminal_drain(struct terminal *t)
 {
-	struct pollfd pfd = { .fd = t->master, .events = POLLIN };
+	struct pollfd master = { .fd = t->master, .events = POLLIN };
+	struct pollfd screen = { .fd = t->screen, .events = POLLOUT };
 
-	while (!flow_empty(&t->out))
-		flow_write(&t->out);
-	while (!t->out.closed && poll(&pfd, 1, 0) > 0) {
-		flow_read(&t->out);
-		while (!flow_empty(&t->out))
+	for (;;) {
+		while (!flow_empty(&t->out)) {
+			if (poll(&screen, 1, DRAIN_WAIT_MS) <= 0)
+				return;
 			flow_write(&t->out);
+		}
+		if (t->out.closed || poll(&master, 1, 0) <= 0)
+			return;
+		flow_read(&t->out);
 	}
 }
 
@@ -129,5 +151,6 @@ void terminal_stop(struct terminal *t)
 	if (t->raw)
 		err_ignore(tcsetattr(0, TCSADRAIN, &t->saved) < 0);
 	fd_close(&t->master);
+	fd_close(&t->screen);
 	*t = TERMINAL_NONE;
 }

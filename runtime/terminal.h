@@ -8,7 +8,7 @@
 
 #include "base/err.h"
 
-enum { TERMINAL_BUFFER = 4096 };
+enum { TERMINAL_BUFFER = 4096 }; /* PIPE_BUF: after POLLOUT, a pipe takes it whole */
 
 /* Bytes on their way from one descriptor to another. */
 struct terminal_flow {
@@ -21,12 +21,13 @@ struct terminal_flow {
 /* The caller's terminal (descriptor 0, output to 1) and the master of the sandbox's. */
 struct terminal {
 	int master; /* −1: none */
+	int screen; /* descriptor 1, or the same terminal opened again without blocking */
 	bool raw;
 	struct termios saved;
 	struct terminal_flow in, out;
 };
 
-#define TERMINAL_NONE ((struct terminal){ .master = -1 })
+#define TERMINAL_NONE ((struct terminal){ .master = -1, .screen = -1 })
 
 /* Switches descriptor 0 to raw mode and passes its window size on. Takes `master`.
  * −ENOTTY when descriptor 0 is no terminal. */
@@ -35,14 +36,19 @@ must_check int terminal_start(struct terminal *t, int master, struct err *e);
 /* Passes the window size of descriptor 0 on to the sandbox's terminal. */
 void terminal_resize(const struct terminal *t);
 
-/* The poll(2) events that are worth waiting for on the master, and on descriptor 0. */
-short terminal_events_master(const struct terminal *t);
-short terminal_events_stdin(const struct terminal *t);
+/* poll(2) events by descriptor; 0: none. */
+struct terminal_events {
+	short master, in, screen;
+};
 
-/* Moves what can be moved without blocking for long. */
-void terminal_pump(struct terminal *t, short master_events, short stdin_events);
+/* What is worth waiting for. */
+struct terminal_events terminal_wanted(const struct terminal *t);
 
-/* Writes what the sandbox's terminal still holds, once nobody writes to it any more. */
+/* Moves what these events allow, without blocking. */
+void terminal_pump(struct terminal *t, struct terminal_events got);
+
+/* Writes what the sandbox's terminal still holds, once nobody writes to it any more.
+ * Gives up on a screen that takes nothing for a second. */
 void terminal_drain(struct terminal *t);
 
 /* Restores the caller's terminal and closes the master. Harmless on TERMINAL_NONE. */

@@ -2,10 +2,12 @@
 /* carrel run: options in, one sandbox, one command, its exit status out. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -352,13 +354,23 @@ static int print_help(void)
 	return RUN_STATUS_FAILED;
 }
 
+/* openat2(2) makes no file under a umask of its own: the mode is ours to give. */
+static int open_result(const char *path)
+{
+	struct open_how how = {
+		.flags = O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
+		.mode = 0644,
+		.resolve = RESOLVE_NO_SYMLINKS,
+	};
+
+	return (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+}
+
 /* The path may lie where somebody hostile can write: no link is followed, no FIFO waited
  * for, no file with a second name overwritten (E-42). */
 static int open_result_file(const char *path, int *ret_fd, struct err *e)
 {
-	auto_fd fd = open(
-		path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
-		0644);
+	auto_fd fd = open_result(path);
 	struct stat st;
 
 	if (fd < 0)
@@ -405,45 +417,65 @@ static int parse(struct run_args *a, char **argv, struct config *config, struct 
 	return spec_check(&a->spec, e);
 }
 
-static int run(struct run_args *a, const struct config *config, struct err *e)
+static int write_results(const struct run_args *a, int file,
+			 const struct run_result *result, struct err *e)
+{
+	int r = file < 0 ? 0 : result_write(file, result, a->labels, e);
+
+	if (r == 0 && a->result_fd >= 0)
+		r = result_write(a->result_fd, result, a->labels, e);
+	return r;
+}
+
+static int run(struct run_args *a, const struct config *config, int *ret_status,
+	       struct err *e)
 {
 	struct run_result result;
 	auto_fd file = -1;
 	struct err write_err;
-	int r = probe_privilege(e);
+	int r = probe_privilege(e), written;
 
 	if (r == 0 && a->result_file)
 		r = open_result_file(a->result_file, &file, e);
 	if (r < 0)
-		return RUN_STATUS_FAILED;
-	if (a->result_fd >= 0 && fcntl(a->result_fd, F_SETFD, FD_CLOEXEC) < 0) {
-		err_set(e, errno, "--result-fd %d", a->result_fd);
-		return RUN_STATUS_FAILED;
-	}
+		return r;
+	if (a->result_fd >= 0 && fcntl(a->result_fd, F_SETFD, FD_CLOEXEC) < 0)
+		return err_set(e, errno, "--result-fd %d", a->result_fd);
 	r = run_command(&config->runtime, &a->spec, &result, e);
-	if ((file >= 0 && result_write(file, &result, a->labels, &write_err) < 0) ||
-	    (a->result_fd >= 0 &&
-	     result_write(a->result_fd, &result, a->labels, &write_err) < 0)) {
-		if (r == 0)
-			*e = write_err;
-		return RUN_STATUS_FAILED;
+	*ret_status = result.exit_code;
+	written = write_results(a, file, &result, &write_err);
+	if (r == 0 && written < 0) {
+		*ret_status = RUN_STATUS_FAILED;
+		*e = write_err;
+		return written;
 	}
-	return result.exit_code;
+	return r;
+}
+
+/* What a message quotes may be anything: nothing of it shall move the cursor or pass for
+ * a line of its own (E-38). */
+static void print_error(const struct err *e)
+{
+	char shown[4 * sizeof(e->msg)];
+
+	fprintf(stderr, "carrel: run: %s\n", str_escape(shown, sizeof(shown), e->msg));
 }
 
 int cmd_run(char **argv)
 {
 	struct run_args a = { .result_fd = -1 };
 	struct config config;
-	struct err e = { 0 };
+	struct err e;
 	int status = RUN_STATUS_FAILED, r;
 
 	spec_init(&a.spec);
 	r = parse(&a, argv, &config, &e);
-	if (r == 0)
-		status = a.help ? print_help() : run(&a, &config, &e);
-	if (e.code)
-		fprintf(stderr, "carrel: run: %s\n", e.msg);
+	if (r == 0 && a.help)
+		status = print_help();
+	else if (r == 0)
+		r = run(&a, &config, &status, &e);
+	if (r < 0)
+		print_error(&e);
 	environment_free(&a.env);
 	return status;
 }

@@ -29,6 +29,7 @@ int result_write(int fd, const struct run_result *result, char *const *labels,
 {
 	const struct cgroup_usage *u = &result->usage;
 	auto_free char *text = NULL;
+	char error[4 * sizeof(result->error)]; /* may quote bytes that are no UTF-8 */
 	json_t *object = json_pack(
 		"{s:s, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:I, s:s, s:s, s:o}",
 		"reason", run_reason_name(result->reason), "exit_code", result->exit_code,
@@ -38,7 +39,8 @@ int result_write(int fd, const struct run_result *result, char *const *labels,
 		(json_int_t)u->memory_peak, "pids_peak", (json_int_t)u->pids_peak, "oom",
 		u->oom_kills > 0, "truncated", 0, "id_base", (json_int_t)result->id_base,
 		"id_mapping", result->ids_direct ? "direct" : "mount", "error",
-		result->error, "labels", labels_object(labels));
+		str_escape(error, sizeof(error), result->error), "labels",
+		labels_object(labels));
 	int r;
 
 	text = object ? json_dumps(object, JSON_COMPACT) : NULL;
