@@ -46,9 +46,11 @@ LDFLAGS  := $(LINK) -Wl,-z,relro,-z,now -Wl,-z,noexecstack
 sources = $(sort $(wildcard $(1)/*.c $(1)/*.S))
 objects = $(patsubst %,$(BUILD)/obj/%.o,$(basename $(1)))
 # Programs with a main of their own, and what only the build itself runs.
-MAINS    := tools/carrel-init.c tools/bench.c tools/floor.c $(wildcard policy/seccomp_gen*.c policy/seccomp_rules*.c)
+BENCH    := $(sort $(wildcard tools/bench*.c tools/floor.c))
+MAINS    := tools/carrel-init.c $(BENCH) $(sort $(wildcard policy/seccomp_gen*.c policy/seccomp_rules*.c))
 LIB_DIRS := base rootfs netns policy runtime
 LIB_OBJ  := $(call objects,$(filter-out $(MAINS),$(foreach d,$(LIB_DIRS),$(call sources,$(d)))))
+BENCH_OBJ := $(call objects,$(BENCH))
 CLI_OBJ  := $(call objects,$(filter-out $(MAINS),$(call sources,tools)))
 
 .DEFAULT_GOAL := all
@@ -56,7 +58,9 @@ CLI_OBJ  := $(call objects,$(filter-out $(MAINS),$(call sources,tools)))
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-all: $(BUILD)/carrel $(BUILD)/carrel-init $(BUILD)/carrel.1
+MAN := $(patsubst tools/man/%.scd,$(BUILD)/%,$(sort $(wildcard tools/man/*.scd)))
+
+all: $(BUILD)/carrel $(BUILD)/carrel-init $(MAN)
 
 help:
 	@sed -n 's/^#\t\(make.*\)/\1/p' Makefile
@@ -102,11 +106,11 @@ $(BUILD)/obj/%.o: %.S
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -c -o $@ $<
 
--include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d)
+-include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(BENCH_OBJ:.o=.d)
 
 # --- documentation -------------------------------------------------------------------
 
-$(BUILD)/%.1: tools/man/%.1.scd
+$(BUILD)/%: tools/man/%.scd
 	@mkdir -p $(@D)
 	scdoc < $< > $@.tmp && mv $@.tmp $@
 
@@ -129,6 +133,7 @@ check: deps-check
 
 lint: all
 	@LINT_BUILD=$(BUILD) tests/lint/run
+	@LINT_BUILD=$(BUILD) tests/lint/manpage
 	@tests/lint/selftest
 
 # A unit test links the folder of what it tests, and base: a call upwards does not link.
@@ -169,7 +174,7 @@ bench: deps-check
 	@$(MAKE) --no-print-directory all $(BUILD)/bench
 	@$(BUILD)/bench $(BUILD)/carrel
 
-$(BUILD)/bench: $(BUILD)/obj/tools/bench.o $(BUILD)/obj/tools/floor.o $(LIB_OBJ)
+$(BUILD)/bench: $(BENCH_OBJ) $(LIB_OBJ)
 	$(CC) $(LDFLAGS) -o $@ $^
 
 # --- installation --------------------------------------------------------------------
@@ -177,6 +182,7 @@ $(BUILD)/bench: $(BUILD)/obj/tools/bench.o $(BUILD)/obj/tools/floor.o $(LIB_OBJ)
 install: all
 	install -D -m 0755 $(BUILD)/carrel $(DESTDIR)$(PREFIX)/bin/carrel
 	install -D -m 0644 $(BUILD)/carrel.1 $(DESTDIR)$(PREFIX)/share/man/man1/carrel.1
+	install -D -m 0644 $(BUILD)/carrel.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5/carrel.conf.5
 
 clean:
 	rm -rf build build-san

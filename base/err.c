@@ -16,14 +16,17 @@ static const char *describe(int errnum)
 int err_set(struct err *e, int errnum, const char *fmt, ...)
 {
 	int saved = errno;
-	struct str s = str_over(e->msg, sizeof(e->msg));
+	const char *why = describe(errnum);
+	/* A long path may be cut, the reason behind it never is. */
+	struct str s = str_over(e->msg, sizeof(e->msg) - strlen(why) - 2);
 	va_list ap;
 
 	bug_on(errnum <= 0);
 	va_start(ap, fmt);
 	str_addv(&s, fmt, ap);
 	va_end(ap);
-	str_add(&s, ": %s", describe(errnum));
+	s.size = sizeof(e->msg);
+	str_add(&s, ": %s", why);
 	e->code = -errnum;
 	errno = saved;
 	return e->code;

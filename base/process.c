@@ -36,8 +36,10 @@ void process_end(struct process *p)
 	struct err e;
 
 	if (p->pid > 0) {
-		/* The child is ours and not waited for: its number cannot be reused. */
-		kill(p->pid, SIGKILL);
+		/* By number only where there is no descriptor: as long as the child is
+		 * not waited for, nobody else has its number. */
+		if (p->pidfd < 0 || pidfd_send_signal(p->pidfd, SIGKILL, NULL, 0) < 0)
+			kill(p->pid, SIGKILL);
 		err_ignore(process_wait(p, NULL, NULL, &e));
 	}
 	fd_close(&p->pidfd);
