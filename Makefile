@@ -185,4 +185,4 @@ install: all
 	install -D -m 0644 $(BUILD)/carrel.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5/carrel.conf.5
 
 clean:
-	rm -rf build build-san
+	rm -rf build build-san build-clang

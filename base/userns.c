@@ -17,15 +17,16 @@
 #include "base/userns.h"
 
 static const char *const sealed[] = {
-	"/proc/sys/user/max_cgroup_namespaces", "/proc/sys/user/max_ipc_namespaces",
-	"/proc/sys/user/max_mnt_namespaces",    "/proc/sys/user/max_net_namespaces",
-	"/proc/sys/user/max_pid_namespaces",    "/proc/sys/user/max_time_namespaces",
-	"/proc/sys/user/max_user_namespaces",   "/proc/sys/user/max_uts_namespaces",
+	"sys/user/max_cgroup_namespaces", "sys/user/max_ipc_namespaces",
+	"sys/user/max_mnt_namespaces",    "sys/user/max_net_namespaces",
+	"sys/user/max_pid_namespaces",    "sys/user/max_time_namespaces",
+	"sys/user/max_user_namespaces",   "sys/user/max_uts_namespaces",
 };
 
 /* What the child, which runs in our memory, is told and reports. */
 struct maker {
 	uint32_t owner;
+	int proc; /* O_PATH of /proc: the owner may not be able to walk there */
 	int error;
 	const char *failed;
 };
@@ -57,7 +58,7 @@ static int make(void *arg)
 
 	unshare_as_owner(m);
 	for (size_t i = 0; i < sizeof(sealed) / sizeof(*sealed); i++) {
-		int fd = open(sealed[i], O_WRONLY | O_CLOEXEC);
+		int fd = openat(m->proc, sealed[i], O_WRONLY | O_CLOEXEC);
 
 		if (fd < 0 || write(fd, "0", 1) != 1)
 			fail(m, sealed[i]);
@@ -84,19 +85,19 @@ static int write_ranges(int proc, const char *file, const struct userns_range *r
 
 /* The namespace of a process that has exited and is not waited for is still there, and
  * its maps can be written: no pipe, no second process to wake. */
-static int map_and_open(pid_t zombie, const struct userns_map *map, int *ret_fd,
-			struct err *e)
+static int map_and_open(int procfs, pid_t zombie, const struct userns_map *map,
+			int *ret_fd, struct err *e)
 {
 	char path[32];
 	auto_fd proc = -1;
 	int fd, r;
 
-	r = str_format(path, sizeof(path), "/proc/%d", (int)zombie);
+	r = str_format(path, sizeof(path), "%d", (int)zombie);
 	if (r < 0)
 		return err_set(e, -r, "name process %d", (int)zombie);
-	proc = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	proc = openat(procfs, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (proc < 0)
-		return err_set(e, errno, "open %s", path);
+		return err_set(e, errno, "open /proc/%s", path);
 	r = fd_write_at(proc, "setgroups", "deny");
 	if (r < 0)
 		return err_set(e, -r, "deny setgroups in a user namespace");
@@ -115,9 +116,12 @@ static int map_and_open(pid_t zombie, const struct userns_map *map, int *ret_fd,
 int userns_create(const struct userns_map *map, int *ret_fd, struct err *e)
 {
 	char stack[16384] __attribute__((aligned(16)));
-	struct maker m = { .owner = map->owner };
+	auto_fd proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct maker m = { .owner = map->owner, .proc = proc };
 	auto_process child = PROCESS_NONE;
 
+	if (proc < 0)
+		return err_set(e, errno, "open /proc");
 	/* CLONE_VFORK: we sleep until it has exited, so sharing memory is safe. */
 	child.pid =
 		clone(make, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, &m);
@@ -127,5 +131,5 @@ int userns_create(const struct userns_map *map, int *ret_fd, struct err *e)
 	}
 	if (m.error)
 		return err_set(e, m.error, "create a user namespace: %s", m.failed);
-	return map_and_open(child.pid, map, ret_fd, e);
+	return map_and_open(proc, child.pid, map, ret_fd, e);
 }

@@ -104,10 +104,13 @@ static int limit_memory(const struct cgroup *cg, uint64_t max, struct err *e)
 
 static int limit_cpu(const struct cgroup *cg, uint64_t milli, struct err *e)
 {
-	uint64_t quota = milli * CPU_PERIOD_US / 1000;
+	uint64_t quota;
 	char text[64];
 	int r;
 
+	if (__builtin_mul_overflow(milli, CPU_PERIOD_US / 1000, &quota))
+		return err_set(e, ERANGE, "limit cpu: %" PRIu64 " processors",
+			       milli / 1000);
 	if (quota < CPU_QUOTA_MIN_US)
 		quota = CPU_QUOTA_MIN_US;
 	if (tree_of(cg->host, CGROUP_CPU) != 0)

@@ -114,7 +114,7 @@ static int add_tree(struct cgroup_host *host, const char *self,
 {
 	bool v2 = controllers == 0;
 	struct cgroup_tree *t = &host->trees[v2 ? 0 : host->ntrees];
-	char own[CGROUP_PATH_MAX];
+	char own[CGROUP_PATH_MAX] = "";
 	int r = own_path(self, v2, v2 ? 0 : __builtin_ctz(controllers), own, sizeof(own),
 			 e);
 
@@ -233,7 +233,7 @@ static int settle_v2_parent(struct cgroup_tree *t, size_t mount_len, struct err 
 /* The length of the v2 mount point in path, which is own path appended to it. */
 static int v2_mount_len(const char *self, const char *path, size_t *ret, struct err *e)
 {
-	char own[CGROUP_PATH_MAX];
+	char own[CGROUP_PATH_MAX] = "";
 	int r = own_path(self, true, 0, own, sizeof(own), e);
 	size_t len = strlen(path), tail = strcmp(own, "/") ? strlen(own) : 0;
 

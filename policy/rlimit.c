@@ -105,6 +105,11 @@ int rlimit_list_set(struct rlimit_list *list, const char *text, struct err *e)
 		return err_say(e, EINVAL, "expected a number or \"unlimited\"");
 	if (item.soft > item.hard)
 		return err_say(e, EINVAL, "the soft limit is above the hard one");
+	/* "No core dumps" is one byte and not none: see rlimit_defaults(). */
+	if (item.resource == RLIMIT_CORE && item.soft == 0)
+		item.soft = 1;
+	if (item.hard < item.soft)
+		item.hard = item.soft;
 	put(list, item);
 	return 0;
 }

@@ -6,72 +6,36 @@
 #include <linux/fsverity.h>
 #include <linux/in6.h>
 #include <linux/prctl.h>
+#include <linux/sched.h>
 #include <linux/sockios.h>
 #include <linux/udp.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#include "base/str.h"
 #include "policy/seccomp_rules.h"
 
-#define ALLOW         0
-#define UNLISTED      ENOSYS /* S-01 */
-#define MATCH_MAX     3
-#define NAME_SIZE     64
-#define LOW32         UINT64_C(0xffffffff)
+#define ALLOW         SECCOMP_ALLOW
+#define UNLISTED      SECCOMP_UNLISTED
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
-/* System calls answered alike whatever their arguments: ALLOW or an errno. */
-struct group {
-	int answer;
-	const char *why;
-	const char *names; /* separated by blanks */
-};
-
-/* (argument & mask) == value. A mask of 0 ends a list of matches. */
-struct match {
-	unsigned int arg;
-	uint64_t mask;
-	uint64_t value;
-};
-
-/* The answer when all matches hold. */
-struct rule {
-	int answer;
-	struct match match[MATCH_MAX];
-};
-
-/* A system call whose arguments decide: the first rule that holds answers, and the last
- * one always does. All rules of a call look at its arguments in one order, and where two
- * masks of one argument overlap, the one with more bits comes first. */
-struct filtered {
-	const char *name;
-	const struct rule *rules;
-	size_t count;
-};
-
 /* clang-format off: it breaks braces in macros over four lines each */
-#define IS(n, v)                          \
-	{                                 \
-		(n), LOW32, (uint32_t)(v) \
+#define BITS(n, m, v)                                 \
+	{                                             \
+		2 * (n), (uint32_t)(m), (uint32_t)(v) \
 	}
-#define BITS(n, m, v)                             \
-	{                                         \
-		(n), (uint32_t)(m), (uint32_t)(v) \
-	}
-#define IS_NULL(n)                 \
-	{                          \
-		(n), UINT64_MAX, 0 \
-	} /* a pointer has all 64 bits */
+#define IS(n, v) BITS(n, UINT32_MAX, v)
+#define IS_NULL(n)                         \
+	IS(n, 0),                          \
+	{                                  \
+		2 * (n) + 1, UINT32_MAX, 0 \
+	} /* a pointer has both halves */
 #define WHEN(ans, ...)                                    \
 	{                                                 \
 		.answer = (ans), .match = { __VA_ARGS__ } \
@@ -86,9 +50,8 @@ struct filtered {
 	}
 /* clang-format on */
 
-static const struct group groups[] = {
-	{ ALLOW, "open and close",
-	  "open openat openat2 creat close close_range dup dup2 dup3" },
+const struct seccomp_group seccomp_groups[] = {
+	{ ALLOW, "descriptors", "close close_range dup dup2 dup3" },
 	{ ALLOW, "read and write",
 	  "read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2 "
 	  "lseek readahead fadvise64 fallocate truncate ftruncate sync syncfs fsync "
@@ -97,9 +60,11 @@ static const struct group groups[] = {
 	  "splice tee sendfile copy_file_range" },
 	{ ALLOW, "metadata",
 	  "stat fstat lstat newfstatat statx statfs fstatfs access faccessat "
-	  "faccessat2 chmod fchmod fchmodat fchmodat2 chown fchown lchown fchownat "
-	  "utime utimes futimesat utimensat umask" },
-	{ ALLOW, "extended attributes",
+	  "faccessat2 chown fchown lchown fchownat utime utimes futimesat utimensat "
+	  "umask" },
+	{ ALLOW,
+	  "extended attributes; security.capability, a set-id bit by another name, "
+	  "wants CAP_SETFCAP, and an ACL reaches no bit above 0777",
 	  "getxattr lgetxattr fgetxattr getxattrat setxattr lsetxattr fsetxattr "
 	  "setxattrat listxattr llistxattr flistxattr listxattrat removexattr "
 	  "lremovexattr fremovexattr removexattrat" },
@@ -155,6 +120,8 @@ static const struct group groups[] = {
 
 	{ UNLISTED, "S-15: its flags lie behind a pointer; libcs fall back to clone",
 	  "clone3" },
+	{ UNLISTED, "its flags and mode lie behind a pointer, see open_rules",
+	  "openat2" },
 	{ EPERM, "S-16, E-26: namespaces and mounts; programs say so sanely",
 	  "unshare setns mount umount2 pivot_root chroot swapon swapoff quotactl" },
 	{ UNLISTED, "S-16, CVE-2022-0185: the newer mount calls",
@@ -198,13 +165,14 @@ static const struct group groups[] = {
 	{ UNLISTED,
 	  "too new to be needed: uprobe is only for the kernel's own trampoline",
 	  "uprobe rseq_slice_yield" },
+	{ 0 },
 };
 
 /* S-10, E-30: an answer that programs know, from a kernel built without the family. A
  * wrong protocol of a good family and type is EPROTONOSUPPORT instead: it is what makes
  * Go give up MPTCP for good and try TCP. MPTCP, SCTP, UDP-Lite and ping sockets are
  * surface, and go past egress rules written for TCP and UDP. */
-static const struct rule socket_rules[] = {
+static const struct seccomp_rule socket_rules[] = {
 	WHEN(ALLOW, IS(0, AF_UNIX)),
 	WHEN(ALLOW, IS(0, AF_INET), BITS(1, 0xf, SOCK_STREAM), IS(2, 0)),
 	WHEN(ALLOW, IS(0, AF_INET), BITS(1, 0xf, SOCK_STREAM), IS(2, IPPROTO_TCP)),
@@ -223,7 +191,7 @@ static const struct rule socket_rules[] = {
 	OTHERWISE(EAFNOSUPPORT),
 };
 
-static const struct rule socketpair_rules[] = {
+static const struct seccomp_rule socketpair_rules[] = {
 	WHEN(ALLOW, IS(0, AF_UNIX)),
 	OTHERWISE(EAFNOSUPPORT),
 };
@@ -231,7 +199,7 @@ static const struct rule socketpair_rules[] = {
 /* S-12: the doors of Dirty Frag, Fragnesia and the old xt_tables bugs. Every IPv4
  * option from 64 on belongs to netfilter; of IPv6 only two of them and those from 128
  * on, because 66 to 78 are ordinary (ssh sets IPV6_TCLASS, 67). */
-static const struct rule setsockopt_rules[] = {
+static const struct seccomp_rule setsockopt_rules[] = {
 	WHEN(EPERM, IS(1, SOL_SOCKET), IS(2, SO_ATTACH_FILTER)),
 	WHEN(EPERM, IS(1, SOL_SOCKET), IS(2, SO_ATTACH_BPF)),
 	WHEN(EPERM, IS(1, SOL_SOCKET), IS(2, SO_ATTACH_REUSEPORT_CBPF)),
@@ -254,7 +222,7 @@ static const struct rule setsockopt_rules[] = {
 /* S-13, E-36: keystrokes into a terminal, line disciplines, interfaces, inode flags. Of
  * the socket group 0x89 only the getters that ifconfig, Java and psutil use are open;
  * SIOCETHTOOL both gets and sets, and psutil takes only EOPNOTSUPP as "no answer". */
-static const struct rule ioctl_rules[] = {
+static const struct seccomp_rule ioctl_rules[] = {
 	WHEN(EPERM, IS(1, TIOCSTI)),
 	WHEN(EPERM, IS(1, TIOCLINUX)),
 	WHEN(EPERM, IS(1, TIOCSETD)),
@@ -288,7 +256,7 @@ static const struct rule ioctl_rules[] = {
 };
 
 /* S-13: the map of the own process, the scheduling cookie, mitigations, who may trace. */
-static const struct rule prctl_rules[] = {
+static const struct seccomp_rule prctl_rules[] = {
 	WHEN(EPERM, IS(0, PR_SET_MM)),
 	WHEN(EPERM, IS(0, PR_SCHED_CORE)),
 	WHEN(EPERM, IS(0, PR_SET_SPECULATION_CTRL), IS(2, PR_SPEC_ENABLE)),
@@ -302,21 +270,22 @@ static const struct rule prctl_rules[] = {
 #endif
 
 /* S-13, E-27: leases on shared inodes stall other sandboxes and the host. */
-static const struct rule fcntl_rules[] = {
+static const struct seccomp_rule fcntl_rules[] = {
 	WHEN(EPERM, IS(1, F_SETLEASE)),
 	WHEN(EPERM, IS(1, F_NOTIFY)),
 	WHEN(EPERM, IS(1, F_SETDELEG)),
 	OTHERWISE(ALLOW),
 };
 
-/* S-14, E-26: every CLONE_NEW* that fits clone's flag word. */
-static const struct rule clone_rules[] = {
-	WHEN(ALLOW, BITS(0, 0x7e020000, 0)),
+/* S-14, E-26: every CLONE_NEW* that fits clone's flag word; and CLONE_PARENT, by which
+ * the payload would make children of the process that waits for it alone. */
+static const struct seccomp_rule clone_rules[] = {
+	WHEN(ALLOW, BITS(0, 0x7e020000 | CLONE_PARENT, 0)),
 	OTHERWISE(EPERM),
 };
 
 /* S-22, E-35: only PER_LINUX, and the question which it is. */
-static const struct rule personality_rules[] = {
+static const struct seccomp_rule personality_rules[] = {
 	WHEN(ALLOW, IS(0, 0)),
 	WHEN(ALLOW, IS(0, UINT32_MAX)),
 	OTHERWISE(EPERM),
@@ -324,39 +293,75 @@ static const struct rule personality_rules[] = {
 
 /* S-29, E-17: a core limit of 1 keeps a piped core handler of the host from running;
  * reading it is harmless. No other process's limits. */
-static const struct rule prlimit64_rules[] = {
+static const struct seccomp_rule prlimit64_rules[] = {
 	WHEN(ALLOW, IS(0, 0), IS(1, RLIMIT_CORE), IS_NULL(2)),
 	WHEN(EPERM, IS(0, 0), IS(1, RLIMIT_CORE)),
 	WHEN(ALLOW, IS(0, 0)),
 	OTHERWISE(EPERM),
 };
 
-static const struct rule setrlimit_rules[] = {
+static const struct seccomp_rule setrlimit_rules[] = {
 	WHEN(EPERM, IS(0, RLIMIT_CORE)),
 	OTHERWISE(ALLOW),
 };
 
-/* S-30: no device nodes; FIFOs and sockets are files like others. */
-static const struct rule mknod_rules[] = {
-	WHEN(EPERM, BITS(1, S_IFMT, S_IFCHR)),
-	WHEN(EPERM, BITS(1, S_IFMT, S_IFBLK)),
-	OTHERWISE(ALLOW),
+/*
+ * On the host's disk the payload's files belong to whom carrel runs as, so no set-id
+ * file may come into being. Like the kernel, these look at a mode only where something
+ * is created: without O_CREAT and O_TMPFILE it is whatever was in the register. mkdir is
+ * free, for the kernel drops these bits there, and cp -r passes those of its source. Bits
+ * that a directory hands down to what is made in it are the kernel's doing and stay.
+ */
+#define SET_ID (S_ISUID | S_ISGID)
+#define CREATE (O_CREAT | (O_TMPFILE & ~O_DIRECTORY))
+
+static const struct seccomp_rule open_rules[] = {
+	WHEN(ALLOW, BITS(2, SET_ID, 0)),
+	WHEN(ALLOW, BITS(1, CREATE, 0)),
+	OTHERWISE(EPERM),
 };
 
-static const struct rule mknodat_rules[] = {
+static const struct seccomp_rule openat_rules[] = {
+	WHEN(ALLOW, BITS(3, SET_ID, 0)),
+	WHEN(ALLOW, BITS(2, CREATE, 0)),
+	OTHERWISE(EPERM),
+};
+
+/* The mode is a1: path or descriptor, mode. */
+static const struct seccomp_rule mode_rules[] = {
+	WHEN(ALLOW, BITS(1, SET_ID, 0)),
+	OTHERWISE(EPERM),
+};
+
+/* The mode is a2: directory, path, mode. */
+static const struct seccomp_rule modeat_rules[] = {
+	WHEN(ALLOW, BITS(2, SET_ID, 0)),
+	OTHERWISE(EPERM),
+};
+
+/* S-30: no device nodes; FIFOs and sockets are files like others. */
+static const struct seccomp_rule mknod_rules[] = {
+	WHEN(EPERM, BITS(1, S_IFMT, S_IFCHR)),
+	WHEN(EPERM, BITS(1, S_IFMT, S_IFBLK)),
+	WHEN(ALLOW, BITS(1, SET_ID, 0)),
+	OTHERWISE(EPERM),
+};
+
+static const struct seccomp_rule mknodat_rules[] = {
 	WHEN(EPERM, BITS(2, S_IFMT, S_IFCHR)),
 	WHEN(EPERM, BITS(2, S_IFMT, S_IFBLK)),
-	OTHERWISE(ALLOW),
+	WHEN(ALLOW, BITS(2, SET_ID, 0)),
+	OTHERWISE(EPERM),
 };
 
 /* E-27: pages merged across sandboxes tell what others hold; EINVAL is a kernel
  * without KSM. */
-static const struct rule madvise_rules[] = {
+static const struct seccomp_rule madvise_rules[] = {
 	WHEN(EINVAL, IS(2, MADV_MERGEABLE)),
 	OTHERWISE(ALLOW),
 };
 
-static const struct filtered filtered_calls[] = {
+const struct seccomp_call seccomp_calls[] = {
 	FILTERED("socket", socket_rules),
 	FILTERED("socketpair", socketpair_rules),
 	FILTERED("setsockopt", setsockopt_rules),
@@ -367,232 +372,15 @@ static const struct filtered filtered_calls[] = {
 	FILTERED("personality", personality_rules),
 	FILTERED("prlimit64", prlimit64_rules),
 	FILTERED("setrlimit", setrlimit_rules),
+	FILTERED("open", open_rules),
+	FILTERED("openat", openat_rules),
+	FILTERED("creat", mode_rules),
+	FILTERED("chmod", mode_rules),
+	FILTERED("fchmod", mode_rules),
+	FILTERED("fchmodat", modeat_rules),
+	FILTERED("fchmodat2", modeat_rules),
 	FILTERED("mknod", mknod_rules),
 	FILTERED("mknodat", mknodat_rules),
 	FILTERED("madvise", madvise_rules),
+	{ 0 },
 };
-
-/* Calls younger than libseccomp 2.5's names. From 424 on a number means the same call on
- * every architecture. */
-static const struct {
-	const char *name;
-	int nr;
-} numbered_calls[] = {
-#ifdef __x86_64__
-	{ "uretprobe", 335 },         { "uprobe", 336 },
-#endif
-	{ "memfd_secret", 447 },      { "process_mrelease", 448 },
-	{ "futex_waitv", 449 },       { "set_mempolicy_home_node", 450 },
-	{ "cachestat", 451 },         { "fchmodat2", 452 },
-	{ "map_shadow_stack", 453 },  { "futex_wake", 454 },
-	{ "futex_wait", 455 },        { "futex_requeue", 456 },
-	{ "statmount", 457 },         { "listmount", 458 },
-	{ "lsm_get_self_attr", 459 }, { "lsm_set_self_attr", 460 },
-	{ "lsm_list_modules", 461 },  { "mseal", 462 },
-	{ "setxattrat", 463 },        { "getxattrat", 464 },
-	{ "listxattrat", 465 },       { "removexattrat", 466 },
-	{ "open_tree_attr", 467 },    { "file_getattr", 468 },
-	{ "file_setattr", 469 },      { "listns", 470 },
-	{ "rseq_slice_yield", 471 }
-};
-
-/* The number of a call, or __NR_SCMP_ERROR. Below −1 libseccomp means a call that this
- * architecture lacks. */
-static int call_number(const char *name)
-{
-	int nr = seccomp_syscall_resolve_name(name);
-
-	for (size_t i = 0; nr == __NR_SCMP_ERROR && i < ARRAY_SIZE(numbered_calls); i++) {
-		if (strcmp(numbered_calls[i].name, name) == 0)
-			nr = numbered_calls[i].nr;
-	}
-	return nr;
-}
-
-static uint32_t action_of(int answer)
-{
-	return answer == ALLOW ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO((uint32_t)answer);
-}
-
-/* Adds one rule of libseccomp's; those that only repeat the default are left out, as it
- * refuses them. */
-static int add_rule(scmp_filter_ctx ctx, const char *name, int answer,
-		    const struct scmp_arg_cmp *cmp, size_t n, struct err *e)
-{
-	int nr = call_number(name);
-	int r;
-
-	if (nr == __NR_SCMP_ERROR)
-		return err_say(e, EINVAL, "no number for system call %s", name);
-	if (nr < 0 || answer == UNLISTED)
-		return 0;
-	r = seccomp_rule_add_exact_array(ctx, action_of(answer), nr, (unsigned int)n,
-					 cmp);
-	if (r)
-		return err_set(e, -r, "add rule for system call %s", name);
-	return 0;
-}
-
-/* The first n matches of r in libseccomp's terms. */
-static void compare_all(struct scmp_arg_cmp *cmp, const struct rule *r, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		cmp[i] = (struct scmp_arg_cmp){ .arg = r->match[i].arg,
-						.op = SCMP_CMP_MASKED_EQ,
-						.datum_a = r->match[i].mask,
-						.datum_b = r->match[i].value };
-}
-
-static size_t length_of(const struct rule *r)
-{
-	size_t n = 0;
-
-	while (n < MATCH_MAX && r->match[n].mask)
-		n++;
-	return n;
-}
-
-/* Do the first n matches of both rules agree? */
-static bool same_prefix(const struct rule *a, const struct rule *b, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		const struct match *x = &a->match[i];
-		const struct match *y = &b->match[i];
-
-		if (!x->mask || x->arg != y->arg || x->mask != y->mask ||
-		    x->value != y->value)
-			return false;
-	}
-	return true;
-}
-
-/* Does another rule ask more after the same matches? Then this one is its "otherwise". */
-static bool is_refined(const struct filtered *f, const struct rule *r)
-{
-	size_t n = length_of(r);
-
-	for (size_t i = 0; i < f->count; i++) {
-		if (length_of(&f->rules[i]) > n && same_prefix(&f->rules[i], r, n))
-			return true;
-	}
-	return n == 0;
-}
-
-/* The answer when the first n matches of r hold and nothing behind them does: that of
- * the longest rule made of the beginning of those matches. */
-static int fallback_answer(const struct filtered *f, const struct rule *r, size_t n)
-{
-	for (size_t want = n + 1; want-- > 0;) {
-		for (size_t i = 0; i < f->count; i++) {
-			const struct rule *other = &f->rules[i];
-
-			if (length_of(other) == want && same_prefix(other, r, want))
-				return other->answer;
-		}
-	}
-	bug_on(true);
-	return UNLISTED;
-}
-
-/*
- * libseccomp knows no "otherwise" within a call: an argument that matches nothing falls
- * to the filter's default. So behind the first n matches of r comes a rule that always
- * holds, "the next argument is at least 0": within a level libseccomp asks equality
- * first, larger values before smaller ones, and order last. The evaluator of
- * tests/unit/test_policy_seccomp.c proves the result.
- */
-static int add_otherwise(scmp_filter_ctx ctx, const struct filtered *f,
-			 const struct rule *r, size_t n, struct err *e)
-{
-	struct scmp_arg_cmp cmp[MATCH_MAX];
-
-	compare_all(cmp, r, n);
-	cmp[n] = (struct scmp_arg_cmp){ .arg = r->match[n].arg, .op = SCMP_CMP_GE };
-	return add_rule(ctx, f->name, fallback_answer(f, r, n), cmp, n + 1, e);
-}
-
-/* Is r the first rule that goes on after its first n matches? */
-static bool opens_level(const struct filtered *f, const struct rule *r, size_t n)
-{
-	for (const struct rule *p = f->rules; p < r; p++) {
-		if (length_of(p) > n && same_prefix(p, r, n))
-			return false;
-	}
-	return true;
-}
-
-static int add_filtered(scmp_filter_ctx ctx, const struct filtered *f, struct err *e)
-{
-	for (size_t i = 0; i < f->count; i++) {
-		const struct rule *r = &f->rules[i];
-		struct scmp_arg_cmp cmp[MATCH_MAX];
-		int ret = 0;
-
-		compare_all(cmp, r, length_of(r));
-		if (!is_refined(f, r))
-			ret = add_rule(ctx, f->name, r->answer, cmp, length_of(r), e);
-		for (size_t n = 0; ret == 0 && n < length_of(r); n++) {
-			if (opens_level(f, r, n))
-				ret = add_otherwise(ctx, f, r, n, e);
-		}
-		if (ret)
-			return ret;
-	}
-	return 0;
-}
-
-static int add_group(scmp_filter_ctx ctx, const struct group *g, struct err *e)
-{
-	const char *p = g->names;
-
-	while (*p) {
-		char name[NAME_SIZE];
-		size_t len = strcspn(p, " ");
-		int ret = str_format(name, sizeof(name), "%.*s", (int)len, p);
-
-		bug_on(ret != 0);
-		ret = add_rule(ctx, name, g->answer, NULL, 0, e);
-		if (ret)
-			return err_wrap(e, "%s", g->why);
-		p += len;
-		p += strspn(p, " ");
-	}
-	return 0;
-}
-
-static int fill(scmp_filter_ctx ctx, struct err *e)
-{
-	int r = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
-
-	if (r == 0)
-		r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
-	if (r)
-		return err_set(e, -r, "set an attribute of the filter");
-	for (size_t i = 0; i < ARRAY_SIZE(groups); i++) {
-		r = add_group(ctx, &groups[i], e);
-		if (r)
-			return r;
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(filtered_calls); i++) {
-		r = add_filtered(ctx, &filtered_calls[i], e);
-		if (r)
-			return r;
-	}
-	return 0;
-}
-
-int seccomp_rules_build(scmp_filter_ctx *ret_ctx, struct err *e)
-{
-	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(UNLISTED)); /* S-02: native */
-	int r;
-
-	if (!ctx)
-		return err_set(e, ENOMEM, "start a filter");
-	r = fill(ctx, e);
-	if (r) {
-		seccomp_release(ctx);
-		return r;
-	}
-	*ret_ctx = ctx;
-	return 0;
-}

@@ -140,10 +140,12 @@ static int show_matching(int listed, int host_etc, int etc, struct err *e)
 		fd_close(&fd);
 		return err_set(e, errno, "list /etc");
 	}
-	while (r == 0 && (d = readdir(dir))) {
+	while (r == 0 && (errno = 0, d = readdir(dir))) {
 		if (matches(d->d_name))
 			r = show(host_etc, etc, d->d_name, e);
 	}
+	if (r == 0 && errno)
+		r = err_set(e, errno, "list /etc");
 	closedir(dir);
 	return r;
 }

@@ -118,6 +118,7 @@ static int cover_all(int proc, int cover, struct err *e)
 {
 	int fd = openat(proc, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	bool covered_sys = false;
 	struct dirent *d;
 	int r = 0;
 
@@ -125,11 +126,19 @@ static int cover_all(int proc, int cover, struct err *e)
 		fd_close(&fd);
 		return err_set(e, errno, "list the new /proc");
 	}
-	while (r == 0 && (d = readdir(dir))) {
-		if (strcmp(d->d_name, ".") && strcmp(d->d_name, "..") &&
-		    !is_kept(d->d_name))
-			r = cover_one(proc, d, cover, e);
+	while (r == 0 && (errno = 0, d = readdir(dir))) {
+		if (!strcmp(d->d_name, ".") || !strcmp(d->d_name, "..") ||
+		    is_kept(d->d_name))
+			continue;
+		r = cover_one(proc, d, cover, e);
+		covered_sys |= !strcmp(d->d_name, "sys");
 	}
+	/* A list that broke off, or that is none, must not pass for one that has ended.
+	 */
+	if (r == 0 && errno)
+		r = err_set(e, errno, "list the new /proc");
+	if (r == 0 && !covered_sys)
+		r = err_say(e, EPROTO, "the new /proc has no sys to cover");
 	closedir(dir);
 	return r;
 }

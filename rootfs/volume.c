@@ -5,6 +5,7 @@
 #include <linux/openat2.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -12,6 +13,8 @@
 #include "base/sys.h"
 #include "rootfs/rootfs.h"
 #include "rootfs/tree.h"
+
+#define NTFS3_MAGIC 0x7366746e /* fs/ntfs3/ntfs_fs.h */
 
 enum { TTY_GID = 5 }; /* Debian's group tty, base-passwd */
 
@@ -108,6 +111,20 @@ static int map_directly(struct rootfs_sources *all, struct rootfs_owner *owner,
 	return 0;
 }
 
+/* Refuses file systems on which whoever may write attributes can make a file set-uid root
+ * on disk: nothing inside can be kept from doing so. */
+static int check_file_system(int fd, struct err *e)
+{
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs) < 0)
+		return err_set(e, errno, "ask for its file system");
+	if (fs.f_type == NTFS3_MAGIC)
+		return err_say(e, ENOTSUP,
+			       "ntfs3 lets its users choose owner and mode of files");
+	return 0;
+}
+
 static int open_volume(const struct rootfs_mount *m, struct rootfs_owner *owner,
 		       struct rootfs_sources *all, struct rootfs_source *ret,
 		       struct err *e)
@@ -125,7 +142,9 @@ static int open_volume(const struct rootfs_mount *m, struct rootfs_owner *owner,
 		return err_say(e, EINVAL, "%s is neither a directory nor a regular file",
 			       m->source);
 	ret->directory = S_ISDIR(st.st_mode);
-	r = tree_clone(fd, "", &ret->tree, e);
+	r = check_file_system(fd, e);
+	if (r == 0)
+		r = tree_clone(fd, "", &ret->tree, e);
 	if (r < 0)
 		return err_wrap(e, "%s", m->source);
 	r = map_ids(ret->tree, &st, owner, &able, e);

@@ -165,6 +165,7 @@ static int check_table(struct locked *l, size_t old_size, int state_dir,
 			       sizeof(boot_id));
 	bool ours, same_boot;
 
+	bug_on(!t);
 	if (n < 0)
 		return err_set(e, (int)-n, "read the boot id");
 	ours = old_size >= sizeof(*t) && !memcmp(t->magic, magic, sizeof(magic));
@@ -275,6 +276,7 @@ static int reclaim(int state_dir, uint32_t id_base, struct err *e)
 static int take_over(int state_dir, const struct runtime_config *config, struct locked *l,
 		     uint32_t pid_ns, struct err *e)
 {
+	bug_on(!l->table);
 	for (uint32_t i = 0; i < l->table->top; i++) {
 		struct entry after = { 0 };
 		struct err ignored;
@@ -288,6 +290,7 @@ static int take_over(int state_dir, const struct runtime_config *config, struct 
 			after.pid = OWNER_UNKNOWN;
 		if (table_lock(state_dir, config, l, e) < 0)
 			return e->code;
+		bug_on(!l->table);
 		l->table->entries[i] = after;
 	}
 	return 0;

@@ -131,8 +131,14 @@ int steps_detach_from_keeper(mode_t mask, struct err *e)
 	umask(mask);
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return err_set(e, errno, "become non-dumpable");
-	for (int sig = 1; sig < NSIG; sig++)
-		sigaction(sig, &by_default, NULL); /* fails for KILL and STOP */
+	for (int sig = 1; sig < NSIG; sig++) {
+		/* 32 and 33 are libc's, which refuses to touch them and leaves them
+		 * alone. */
+		if (sig == SIGKILL || sig == SIGSTOP || sig == 32 || sig == 33)
+			continue;
+		if (sigaction(sig, &by_default, NULL) < 0)
+			return err_set(e, errno, "reset signal %d", sig);
+	}
 	sigemptyset(&none);
 	if (sigprocmask(SIG_SETMASK, &none, NULL) < 0)
 		return err_set(e, errno, "unblock signals");
@@ -158,18 +164,25 @@ int steps_keep_only(int *const *fds, unsigned count, struct err *e)
 
 	/* Twice, so that no move lands on a descriptor that is still to be moved. */
 	for (unsigned i = 0; i < count; i++) {
-		int fd = *fds[i] < 0 ? -1 : fcntl(*fds[i], F_DUPFD_CLOEXEC, ABOVE);
+		int fd;
 
-		if (*fds[i] >= 0 && fd < 0)
+		if (*fds[i] < 0)
+			continue;
+		fd = fcntl(*fds[i], F_DUPFD_CLOEXEC, ABOVE);
+		if (fd < 0)
 			return err_set(e, errno, "move a descriptor");
 		*fds[i] = fd;
 	}
 	for (unsigned i = 0; i < count; i++) {
-		if (*fds[i] < 0)
+		if (*fds[i] < 0) {
+			close(3 + (int)i);
 			continue;
-		*fds[i] = dup3(*fds[i], 3 + (int)i, O_CLOEXEC);
-		if (*fds[i] < 0)
+		}
+		/* On failure *fds[i] stays: one of them is what the failure is told to.
+		 */
+		if (dup3(*fds[i], 3 + (int)i, O_CLOEXEC) < 0)
 			return err_set(e, errno, "move a descriptor");
+		*fds[i] = 3 + (int)i;
 	}
 	if (close_range(3 + count, ~0U, 0) < 0)
 		return err_set(e, errno, "close all other descriptors");

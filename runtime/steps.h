@@ -35,9 +35,10 @@ noreturn void steps_walk(const struct step *steps, void *context, const int *rep
 /* Tells the keeper how far it got. */
 must_check int steps_report(int report_fd, enum report_type type, struct err *e);
 
+enum { STEPS_FDS_MAX = 8 }; /* in one message */
+
 /* Sends descriptors over a socket pair, and takes exactly as many out of it,
- * close-on-exec. At most STEPS_FDS_MAX. */
-enum { STEPS_FDS_MAX = 8 };
+ * close-on-exec. */
 must_check int steps_send_fds(int sock, const int *fds, unsigned count, struct err *e);
 must_check int steps_receive_fds(int sock, int *fds, unsigned count, struct err *e);
 

@@ -17,8 +17,8 @@ static const struct command {
 } commands[] = {
 	{ "run", "[OPTIONS] [--] COMMAND [ARG...]",
 	  "run one command in a sandbox of its own, gone afterwards", cmd_run },
-	{ "doctor", "[--format table|json]",
-	  "try everything that carrel needs of this host's kernel", cmd_doctor },
+	{ "doctor", "[OPTIONS]", "try everything that carrel needs of this host's kernel",
+	  cmd_doctor },
 	{ "help", "", "print this", cmd_help },
 	{ "version", "", "print carrel's version", cmd_version },
 };

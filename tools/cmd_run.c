@@ -21,7 +21,10 @@
 
 #include "tools/result.h"
 
-enum { LABELS_MAX = 64 };
+enum {
+	LABELS_MAX = 64,
+	LABEL_NAME_MAX = 255, /* bytes; what result.c has room for */
+};
 
 struct run_args {
 	struct spec spec;
@@ -229,6 +232,9 @@ static int add_label(void *context, char *value, struct err *e)
 
 	if (!*value || *value == '=')
 		return err_say(e, EINVAL, "a label without a name");
+	if (strcspn(value, "=") > LABEL_NAME_MAX)
+		return err_say(e, E2BIG, "a label's name of more than %d bytes",
+			       LABEL_NAME_MAX);
 	if (a->label_count == LABELS_MAX)
 		return err_say(e, E2BIG, "more than %d labels", LABELS_MAX);
 	a->labels[a->label_count++] = value;
@@ -389,7 +395,7 @@ static int open_result_file(const char *path, int *ret_fd, struct err *e)
 /* From words to a spec that can be run. */
 static int parse(struct run_args *a, char **argv, struct config *config, struct err *e)
 {
-	char **command;
+	char **command = NULL;
 	int r = environment_init(&a->env, e);
 
 	if (r == 0)
@@ -408,7 +414,7 @@ static int parse(struct run_args *a, char **argv, struct config *config, struct 
 		a->spec.timeout_ms = a->max_duration_ms;
 	if (a->spec.terminal && !isatty(0))
 		return err_say(e, ENOTTY, "--tty: standard input is not a terminal");
-	if (a->spec.terminal) {
+	if (a->spec.terminal && !environment_has(&a->env, "TERM")) {
 		r = environment_set(&a->env, "TERM", e);
 		if (r < 0)
 			return r;

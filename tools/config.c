@@ -58,14 +58,37 @@ struct reader {
 	struct err *e;
 };
 
-/* Feeds the parser and counts lines, so that an error can name one. */
+/* Is this the beginning of a long comment? Then its end is passed over. */
+static bool skip_comment(const char *beginning, FILE *file)
+{
+	int c;
+
+	beginning += strspn(beginning, " \t");
+	if (*beginning != '#' && *beginning != ';')
+		return false;
+	do {
+		c = fgetc(file);
+	} while (c != '\n' && c != EOF);
+	return true;
+}
+
+/* Feeds the parser and counts lines, so that an error can name one. The parser would take
+ * the rest of a line that does not fit for a line of its own. */
 static char *next_line(char *buf, int size, void *stream)
 {
 	struct reader *rd = stream;
-	char *got = fgets(buf, size, rd->file);
+	char *got = rd->e->code ? NULL : fgets(buf, size, rd->file);
 
-	if (got)
-		rd->line++;
+	if (!got)
+		return NULL;
+	rd->line++;
+	if (!strchr(buf, '\n') && !feof(rd->file)) {
+		if (skip_comment(buf, rd->file))
+			return buf;
+		err_say(rd->e, E2BIG, "%s:%u: a line of more than %d bytes", rd->path,
+			rd->line, size - 2);
+		return NULL;
+	}
 	return got;
 }
 
@@ -117,6 +140,8 @@ int config_read(const char *path, struct config *ret, struct err *e)
 		return err_set(e, errno, "open configuration %s", rd.path);
 	/* next_line() gets the reader as its stream. */
 	line = ini_parse_stream(next_line, &rd, take, &rd);
+	if (!e->code && ferror(rd.file))
+		err_set(e, errno, "read configuration %s", rd.path);
 	fclose(rd.file);
 	if (e->code)
 		return e->code;

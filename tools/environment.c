@@ -17,11 +17,10 @@ enum { FILE_SIZE_MAX = 4 << 20 }; /* twice what execve(2) takes */
 
 int environment_init(struct environment *env, struct err *e)
 {
-	static const char *const defaults[] = {
-		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-		"HOME=" ROOTFS_HOME,
-		"LANG=C.UTF-8",
-	};
+	static const char path[] =
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+	static const char home[] = "HOME=" ROOTFS_HOME;
+	static const char *const defaults[] = { path, home, "LANG=C.UTF-8" };
 	int r = 0;
 
 	*env = (struct environment){ .list = calloc(1, sizeof(char *)) };
@@ -59,7 +58,7 @@ static int put(struct environment *env, char *variable, struct err *e)
 	if (i < env->count) {
 		free(env->list[i]);
 	} else {
-		char **grown = reallocarray(env->list, env->count + 2, sizeof(char *));
+		char **grown = realloc(env->list, (env->count + 2) * sizeof(char *));
 
 		if (!grown) {
 			free(variable);
@@ -118,9 +117,20 @@ static int open_file(const char *path, FILE **ret, struct err *e)
 	return 0;
 }
 
+bool environment_has(const struct environment *env, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (size_t i = 0; i < env->count; i++) {
+		if (!strncmp(env->list[i], name, len) && env->list[i][len] == '=')
+			return true;
+	}
+	return false;
+}
+
 int environment_read(struct environment *env, const char *path, struct err *e)
 {
-	auto_free char *line = NULL;
+	char *line = NULL; /* freed by hand: the analyser loses track of getline() */
 	unsigned number = 0;
 	size_t size = 0;
 	ssize_t len;
@@ -142,6 +152,7 @@ int environment_read(struct environment *env, const char *path, struct err *e)
 	}
 	if (r == 0 && ferror(f))
 		r = err_set(e, errno, "read %s", path);
+	free(line);
 	fclose(f);
 	return r;
 }

@@ -21,6 +21,9 @@ void environment_free(struct environment *env);
  * none), replacing one of the same name. */
 must_check int environment_set(struct environment *env, const char *text, struct err *e);
 
+/* Is there a variable of that name? */
+bool environment_has(const struct environment *env, const char *name);
+
 /* Adds every line of a file: NAME=VALUE or NAME; empty lines and lines that start with
  * "#" are passed over. An error names file and line. */
 must_check int environment_read(struct environment *env, const char *path, struct err *e);

@@ -1,25 +1,47 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/fd.h"
 #include "base/str.h"
 #include "tools/result.h"
 
+/* JSON is UTF-8; other bytes are shown escaped rather than lost. NULL without memory. */
+static json_t *any_string(const char *text)
+{
+	json_t *string = json_string(text);
+	size_t size = 4 * strlen(text) + 1;
+	auto_free char *shown = string ? NULL : malloc(size);
+
+	return shown ? json_string(str_escape(shown, size, text)) : string;
+}
+
+static int add_label(json_t *object, const char *label)
+{
+	size_t len = strcspn(label, "=");
+	auto_free char *name = strndup(label, len);
+	json_t *key = name ? any_string(name) : NULL;
+	int r = -ENOMEM;
+
+	if (key &&
+	    json_object_set_new(object, json_string_value(key),
+				any_string(label[len] ? label + len + 1 : "")) == 0)
+		r = 0;
+	json_decref(key);
+	return r;
+}
+
 static json_t *labels_object(char *const *labels)
 {
 	json_t *object = json_object();
 
-	for (; *labels; labels++) {
-		const char *value = strchr(*labels, '=');
-		char key[256];
-
-		if (str_format(key, sizeof(key), "%.*s",
-			       (int)(value ? value - *labels : (long)strlen(*labels)),
-			       *labels) == 0)
-			json_object_set_new(object, key,
-					    json_string(value ? value + 1 : ""));
+	for (; object && *labels; labels++) {
+		if (add_label(object, *labels) < 0) {
+			json_decref(object);
+			return NULL;
+		}
 	}
 	return object;
 }

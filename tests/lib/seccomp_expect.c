@@ -62,12 +62,22 @@ static char *next_word(char **rest)
 	return len > 0 ? word : NULL;
 }
 
+static char *needed_word(char **rest)
+{
+	char *word = next_word(rest);
+
+	if (!word) {
+		fail_msg("a line ends too early");
+		abort(); /* not reached, which compilers cannot know */
+	}
+	return word;
+}
+
 /* The words of a line: [numbers] name [answer] conditions */
 static void parse_line(char *line, bool with_answers, struct expect_clause *c)
 {
-	char *word = next_word(&line);
+	char *word = needed_word(&line);
 
-	assert_non_null(word);
 	c->first = c->last = -1;
 	if (with_answers) {
 		char *end;
@@ -76,17 +86,13 @@ static void parse_line(char *line, bool with_answers, struct expect_clause *c)
 		if (*end == '-')
 			c->last = (int)strtol(end + 1, &end, 10);
 		assert_int_equal(*end, '\0');
-		word = next_word(&line);
+		word = needed_word(&line);
 	}
-	assert_non_null(word);
 	assert_true(strlen(word) < sizeof(c->name));
 	snprintf(c->name, sizeof(c->name), "%s", word);
 	c->answer = SECCOMP_RET_ALLOW;
-	if (with_answers) {
-		word = next_word(&line);
-		assert_non_null(word);
-		parse_answer(word, c);
-	}
+	if (with_answers)
+		parse_answer(needed_word(&line), c);
 	while ((word = next_word(&line)))
 		parse_cond(word, c);
 }

@@ -2,6 +2,7 @@
 /* Runs inside a sandbox and prints what the filter and the kernel answer to every call.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <signal.h>
@@ -21,7 +22,8 @@
  * seccomp_sweep [FROM TO]	every call by three ABIs: "NUMBER NAME ABI ANSWER"
  * seccomp_sweep --sockets	the triples that opened: "FAMILY TYPE PROTOCOL"
  * seccomp_sweep --ioctl	filtered requests with each high bit: "REQUEST ANSWER"
- * seccomp_sweep --clone	namespaces by every way: "KIND CALL ABI ANSWER"
+ * seccomp_sweep --clone	namespaces and siblings by every way: "KIND CALL ABI
+ * ANSWER" seccomp_sweep --modes	modes of files: "CALL FLAGS MODE ANSWER"
  *
  * ANSWER is ok, an errno by name, a signal by name, exit or timeout. All arguments of the
  * sweep are −1 but for those in special_args[], so that the kernel itself says EBADF,
@@ -268,9 +270,11 @@ static const struct {
 	const char *name;
 	long flag;
 } kinds[] = {
-	{ "mnt", CLONE_NEWNS },  { "cgroup", CLONE_NEWCGROUP }, { "uts", CLONE_NEWUTS },
-	{ "ipc", CLONE_NEWIPC }, { "user", CLONE_NEWUSER },     { "pid", CLONE_NEWPID },
-	{ "net", CLONE_NEWNET }, { "time", CLONE_NEWTIME },
+	{ "mnt", CLONE_NEWNS },      { "cgroup", CLONE_NEWCGROUP },
+	{ "uts", CLONE_NEWUTS },     { "ipc", CLONE_NEWIPC },
+	{ "user", CLONE_NEWUSER },   { "pid", CLONE_NEWPID },
+	{ "net", CLONE_NEWNET },     { "time", CLONE_NEWTIME },
+	{ "sibling", CLONE_PARENT },
 };
 
 /* i386 numbers its calls differently; clone3 is 435 everywhere. */
@@ -319,6 +323,54 @@ static int sweep_clone(void)
 	return 0;
 }
 
+/* ---- --modes ---- */
+
+static const struct {
+	const char *name;
+	long nr;
+	int flags; /* the argument of the flags, or −1 */
+	int mode; /* that of the mode */
+} mode_calls[] = {
+	{ "open", SYS_open, 1, 2 },        { "openat", SYS_openat, 2, 3 },
+	{ "creat", SYS_creat, -1, 1 },     { "mkdir", SYS_mkdir, -1, 1 },
+	{ "mkdirat", SYS_mkdirat, -1, 2 }, { "mknod", SYS_mknod, -1, 1 },
+	{ "mknodat", SYS_mknodat, -1, 2 }, { "chmod", SYS_chmod, -1, 1 },
+	{ "fchmod", SYS_fchmod, -1, 1 },   { "fchmodat", SYS_fchmodat, -1, 2 },
+	{ "fchmodat2", 452, -1, 2 },       { "openat2", 437, -1, 2 },
+};
+
+/* The path is no pointer and the descriptor no descriptor: what the filter lets through
+ * ends as EFAULT or EBADF, and nothing is made. */
+static void sweep_modes_of(size_t i, long flags)
+{
+	static const long mode[] = { 0644,         01777,   02644,
+				     04755,        06777,   0100000 | 04644,
+				     ~0xffffffffL, ~06000L, -1 };
+
+	for (size_t m = 0; m < ARRAY_SIZE(mode); m++) {
+		struct call c = { .nr = mode_calls[i].nr, .args = { -1, -1, -1, -1 } };
+
+		c.args[mode_calls[i].mode] = mode[m];
+		if (mode_calls[i].flags >= 0)
+			c.args[mode_calls[i].flags] = flags;
+		printf("%s %#lx %#lx %s\n", mode_calls[i].name, flags, mode[m],
+		       try_call(&c));
+	}
+}
+
+static int sweep_modes(void)
+{
+	static const long flags[] = { O_RDONLY, O_CREAT | O_WRONLY, O_TMPFILE | O_RDWR };
+
+	for (size_t i = 0; i < ARRAY_SIZE(mode_calls); i++) {
+		size_t n = mode_calls[i].flags < 0 ? 1 : ARRAY_SIZE(flags);
+
+		for (size_t f = 0; f < n; f++)
+			sweep_modes_of(i, flags[f]);
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 1)
@@ -331,7 +383,9 @@ int main(int argc, char **argv)
 		return sweep_ioctl();
 	if (strcmp(argv[1], "--clone") == 0)
 		return sweep_clone();
-	fprintf(stderr,
-		"usage: seccomp_sweep [FROM TO | --sockets | --ioctl | --clone]\n");
+	if (strcmp(argv[1], "--modes") == 0)
+		return sweep_modes();
+	fprintf(stderr, "usage: seccomp_sweep [FROM TO | --sockets | --ioctl | --clone | "
+			"--modes]\n");
 	return 2;
 }
