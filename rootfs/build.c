@@ -30,7 +30,8 @@ static int make_private(struct err *e)
 
 static int open_below(int dirfd, const char *path, int *ret, struct err *e)
 {
-	*ret = sys_openat2(dirfd, path, O_PATH | O_NOFOLLOW,
+	/* Not with O_NOFOLLOW, which would open a link at the end of the path itself. */
+	*ret = sys_openat2(dirfd, path, O_PATH,
 			   RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
 	if (*ret < 0 && errno == ELOOP)
 		return err_say(e, ELOOP, "%s is or passes through a symbolic link", path);

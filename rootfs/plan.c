@@ -37,8 +37,21 @@ static bool is_normal(const char *path)
 	return true;
 }
 
+/* What would be shown differently in the mount table than it is. */
+static bool has_control(const char *path)
+{
+	for (; *path; path++) {
+		if ((unsigned char)*path < 0x20 || *path == 0x7f)
+			return true;
+	}
+	return false;
+}
+
 static int check_target(const struct rootfs_mount *m, struct err *e)
 {
+	if (has_control(m->target))
+		return err_say(e, EINVAL, "mount point \"%s\" has a control character",
+			       m->target);
 	if (!is_normal(m->target))
 		return err_say(
 			e, EINVAL,

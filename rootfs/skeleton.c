@@ -106,6 +106,21 @@ static int fill_host_root(int root, struct err *e)
 	return r;
 }
 
+static int fill_mount_points(int root, const struct rootfs_plan *plan,
+			     const struct rootfs_sources *sources, struct err *e)
+{
+	int r = 0;
+
+	for (unsigned i = 0; r == 0 && i < plan->count; i++) {
+		const struct rootfs_mount *m = &plan->mounts[i];
+		bool directory = m->type == ROOTFS_TMPFS || sources->volumes[i].directory;
+
+		if (strcmp(m->target, "/dev/shm"))
+			r = skeleton_path(root, m->target, directory, e);
+	}
+	return r;
+}
+
 static int fill_root(int root, const struct rootfs_plan *plan,
 		     const struct rootfs_sources *sources,
 		     const struct rootfs_owner *owner, struct err *e)
@@ -118,21 +133,16 @@ static int fill_root(int root, const struct rootfs_plan *plan,
 		r = skeleton_dir(root, places[i], 0755, e);
 	if (r == 0 && !plan->rootfs)
 		r = fill_host_root(root, e);
-	for (unsigned i = 0; r == 0 && i < plan->count; i++) {
-		const struct rootfs_mount *m = &plan->mounts[i];
-
-		if (strcmp(m->target, "/dev/shm"))
-			r = skeleton_path(root, m->target,
-					  m->type == ROOTFS_TMPFS ||
-						  sources->volumes[i].directory,
-					  e);
-	}
 	if (r < 0)
 		return r;
 	etc = openat(root, "etc", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (etc < 0)
 		return err_set(e, errno, "open the new /etc");
-	return etc_fill(etc, plan, owner, !plan->rootfs, e);
+	r = etc_fill(etc, plan, owner, !plan->rootfs, e);
+	/* Last: a volume may lie on what has just been made up. */
+	if (r == 0)
+		r = fill_mount_points(root, plan, sources, e);
+	return r;
 }
 
 static int open_part(const struct skeleton *s, const char *name, int *ret, struct err *e)

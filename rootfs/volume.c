@@ -22,7 +22,7 @@ enum { TTY_GID = 5 }; /* Debian's group tty, base-passwd */
  * middle, leaves nothing to race with (E-02, E-40, E-49). */
 static int open_source(const char *path, int *ret_fd, struct stat *ret_st, struct err *e)
 {
-	auto_fd fd = sys_openat2(AT_FDCWD, path, O_PATH | O_NOFOLLOW,
+	auto_fd fd = sys_openat2(AT_FDCWD, path, O_PATH,
 				 RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
 	struct stat st;
 
@@ -32,8 +32,6 @@ static int open_source(const char *path, int *ret_fd, struct stat *ret_st, struc
 		return err_set(e, errno, "open %s", path);
 	if (fstat(fd, &st) < 0)
 		return err_set(e, errno, "stat %s", path);
-	if (S_ISLNK(st.st_mode))
-		return err_say(e, ELOOP, "%s is a symbolic link", path);
 	*ret_fd = fd_take(&fd);
 	*ret_st = st;
 	return 0;

@@ -297,8 +297,9 @@ static int start(struct keeper *k, struct run_result *ret, struct err *e)
 	if (r == 0)
 		r = payload_clone(k->sb, slave, &k->payload, e);
 	fd_close(&slave);
-	if (r == 0)
-		r = sandbox_wait_ready(k->sb, e);
+	if (r < 0)
+		return sandbox_find_cause(k->sb, e);
+	r = sandbox_wait_ready(k->sb, e);
 	/* A command that waits at a gate which PID 1 will never open knows less of it
 	 * than PID 1 itself. */
 	if (r == 0)

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <sched.h>
 #include <signal.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -58,6 +60,22 @@ static int join_sandbox(void *context, struct err *e)
 	return 0;
 }
 
+/* Anonymous pipes belong to who made them: without this, /dev/stdout could not be opened
+ * by the command's user. A file of the caller's stays the caller's. */
+static int own_pipes(const struct child *c, struct err *e)
+{
+	for (int fd = 0; fd < 3; fd++) {
+		struct statfs fs;
+
+		if (fstatfs(fd, &fs) < 0)
+			return err_set(e, errno, "look at descriptor %d", fd);
+		if (fs.f_type == PIPEFS_MAGIC &&
+		    fchown(fd, c->sb->owner.host_uid, c->sb->owner.host_gid) < 0)
+			return err_set(e, errno, "own the pipe of descriptor %d", fd);
+	}
+	return 0;
+}
+
 /* A session of its own in every case: no terminal of the caller's is reachable (E-36). */
 static int set_up_stdio(void *context, struct err *e)
 {
@@ -66,7 +84,7 @@ static int set_up_stdio(void *context, struct err *e)
 	if (setsid() < 0)
 		return err_set(e, errno, "start a session");
 	if (c->terminal < 0)
-		return 0;
+		return own_pipes(c, e);
 	for (int fd = 0; fd < 3; fd++) {
 		if (dup2(c->terminal, fd) < 0)
 			return err_set(e, errno, "set up descriptor %d", fd);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -176,6 +177,25 @@ int sandbox_wait_ready(struct sandbox *sb, struct err *e)
 int sandbox_wait_init(struct sandbox *sb, struct err *e)
 {
 	return wait_for(sb, REPORT_NONE, e);
+}
+
+int sandbox_find_cause(struct sandbox *sb, struct err *e)
+{
+	struct pollfd pfd = { .fd = sb->report, .events = POLLIN };
+	struct report report;
+	struct err ignored;
+
+	/* A report is written before its writer dies, so it is there by now. */
+	while (sb->report >= 0 && poll(&pfd, 1, 0) > 0) {
+		if (steps_read_report(sb->report, &report, &ignored) < 0 ||
+		    report.type == REPORT_NONE)
+			break;
+		if (report.type != REPORT_FAILED)
+			continue;
+		*e = report.err;
+		return err_wrap(e, "%s", report.step);
+	}
+	return e->code;
 }
 
 int sandbox_destroy(struct sandbox *sb, struct err *e)

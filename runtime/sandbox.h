@@ -49,6 +49,10 @@ must_check int sandbox_wait_ready(struct sandbox *sb, struct err *e);
 /* Waits until PID 1 has exec'ed carrel-init, or says why not. */
 must_check int sandbox_wait_init(struct sandbox *sb, struct err *e);
 
+/* After a failure that may only be the consequence of PID 1's: if PID 1 has said why it
+ * failed, puts that into *e. Returns e->code. */
+int sandbox_find_cause(struct sandbox *sb, struct err *e);
+
 /* Ends every process and leaves nothing behind. Accepts half-built ones. Goes on after a
  * failure and reports the first. */
 int sandbox_destroy(struct sandbox *sb, struct err *e);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/str.h"
 #include "runtime/runtime.h"
 #include "tools/carrel.h"
 
@@ -68,6 +69,7 @@ static int fill_standard_descriptors(void)
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : NULL;
+	char shown[128];
 
 	if (fill_standard_descriptors() < 0)
 		return RUN_STATUS_FAILED;
@@ -84,6 +86,6 @@ int main(int argc, char **argv)
 			return commands[i].run(argv + 2);
 	}
 	fprintf(stderr, "carrel: \"%s\" is not a command; `carrel help` lists them\n",
-		name);
+		str_escape(shown, sizeof(shown), name));
 	return RUN_STATUS_FAILED;
 }

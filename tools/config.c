@@ -55,6 +55,7 @@ struct reader {
 	const char *path;
 	FILE *file;
 	unsigned line; /* last one handed out */
+	unsigned error; /* the one that *e is about */
 	struct err *e;
 };
 
@@ -99,6 +100,7 @@ static int take(void *user, const char *section, const char *key, const char *va
 
 	if (rd->e->code)
 		return 0;
+	rd->error = rd->line;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		if (strcmp(section, rows[i].section) || strcmp(key, rows[i].key))
 			continue;
@@ -143,7 +145,7 @@ int config_read(const char *path, struct config *ret, struct err *e)
 	if (!e->code && ferror(rd.file))
 		err_set(e, errno, "read configuration %s", rd.path);
 	fclose(rd.file);
-	if (e->code)
+	if (e->code && !(line > 0 && (unsigned)line < rd.error))
 		return e->code;
 	if (line)
 		return err_say(e, EINVAL, "%s:%d: not a section, key = value or comment",

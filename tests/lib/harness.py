@@ -341,6 +341,7 @@ def cgroup_dirs(seconds=5):
 
     def look():
         all_records = list(records().values())
+        ok(len(all_records) <= 1, "more than one sandbox runs")
         return all_records[0] if len(all_records) == 1 and all_records[0] else None
 
     return wait_until(look, seconds, "record of one sandbox")
@@ -592,7 +593,8 @@ class Terminal:
             if found:
                 self.at += found.end()
                 return found
-            if time.monotonic() > end:
+            ended = self.running.process.poll() is not None and not self.pump(0.1)
+            if ended or time.monotonic() > end:
                 raise AssertionError(f"{pattern!r} did not come: {self.output[self.at:][-1500:]!r}")
             self.pump()
 

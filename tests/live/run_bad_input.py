@@ -153,8 +153,10 @@ def environment_size():
     w = Workspace()
     one = w.file("one", b"A=" + b"x" * (10 << 20))
     many = w.file("many", b"".join(b"A%06d=%s\n" % (i, b"x" * 1000) for i in range(10000)))
-    refused(["--env-file", one, "true"], "environment")
-    refused(["--env-file", many, "true"], "environment", "the kernel takes")
+    refused(["--env-file", one, "true"], one, "more than")
+    refused(["--env-file", many, "true"], many, "more than")
+    half = w.file("half", b"".join(b"A%06d=%s\n" % (i, b"x" * 1000) for i in range(3000)))
+    refused(["--env-file", half, "true"], "environment", "the kernel takes")
     refused(["--env-file", w.file("long", b"x" * (1 << 20) + b"=1"), "true"], "environment")
 
 

@@ -180,7 +180,7 @@ def membership():
                 if controller in line.split(":")[1].split(","):
                     ok(line.endswith("/" + name), line)
     (init,) = [p for p in children(r.pid) if comm_of(p) == "carrel-init"]
-    contains(read(f"/proc/{init}/cgroup"), f"/{name}/init")
+    contains(read(f"/proc/{init}/cgroup"), f"0::/", f"/{name}\n")
     r.send(signal.SIGTERM)
     r.wait().expect(143)
 

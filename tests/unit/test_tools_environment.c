@@ -194,6 +194,21 @@ static void variable_without_a_name_is_refused(void **state)
 	assert_whole(&f->env);
 }
 
+static void has_looks_for_whole_names(void **state)
+{
+	struct fixture *f = *state;
+
+	set(f, "EMPTY=");
+	assert_true(environment_has(&f->env, "PATH"));
+	assert_true(environment_has(&f->env, "EMPTY"));
+	assert_false(environment_has(&f->env, "PAT"));
+	assert_false(environment_has(&f->env, "PATHS"));
+	assert_false(environment_has(&f->env, "path"));
+	assert_false(environment_has(&f->env, ""));
+	/* The value belongs to no name. */
+	assert_false(environment_has(&f->env, "HOME=/home/user"));
+}
+
 static void list_grows_as_needed(void **state)
 {
 	struct fixture *f = *state;
@@ -354,6 +369,7 @@ int main(void)
 		CASE(name_alone_takes_the_value_of_the_caller),
 		CASE(name_alone_that_the_caller_does_not_have_adds_nothing),
 		CASE(variable_without_a_name_is_refused),
+		CASE(has_looks_for_whole_names),
 		CASE(list_grows_as_needed),
 		CASE(free_can_be_repeated),
 		CASE(file_has_a_variable_a_line),
