@@ -72,6 +72,7 @@ static int check_target(const struct rootfs_mount *m, struct err *e)
  * way if it is a default, and is an error otherwise. */
 static int add(struct rootfs_plan *plan, const struct rootfs_mount *m, struct err *e)
 {
+	struct rootfs_mount new;
 	unsigned i = 0;
 	int r = check_target(m, e);
 
@@ -83,7 +84,14 @@ static int add(struct rootfs_plan *plan, const struct rootfs_mount *m, struct er
 		return err_say(e, EEXIST, "two mounts on %s", m->target);
 	if (i == ROOTFS_MOUNTS_MAX)
 		return err_say(e, E2BIG, "more than %d mounts", ROOTFS_MOUNTS_MAX);
-	plan->mounts[i] = *m;
+	new = *m;
+	/* Another size for /tmp or the home directory makes nothing else of it. */
+	if (i < plan->count && m->type == ROOTFS_TMPFS) {
+		new.mode = plan->mounts[i].mode;
+		new.owned = plan->mounts[i].owned;
+		new.no_exec = plan->mounts[i].no_exec;
+	}
+	plan->mounts[i] = new;
 	if (i == plan->count)
 		plan->count++;
 	return 0;
@@ -185,7 +193,6 @@ int rootfs_plan_tmpfs(struct rootfs_plan *plan, const char *text, struct err *e)
 	r = set_target(&m, copy, e);
 	if (r < 0)
 		return r;
-	m.no_exec = !strcmp(m.target, "/dev/shm");
 	return add(plan, &m, e);
 }
 

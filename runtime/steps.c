@@ -101,7 +101,7 @@ int steps_receive_fds(int sock, int *fds, unsigned count, struct err *e)
 	if (n < 0)
 		return err_set(e, errno, "receive descriptors from carrel");
 	c = CMSG_FIRSTHDR(&msg);
-	if (n == 0 || !c || c->cmsg_type != SCM_RIGHTS ||
+	if (n == 0 || !c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
 	    c->cmsg_len != CMSG_LEN(count * sizeof(int)))
 		return err_say(e, EPROTO, "carrel sent no descriptors");
 	memcpy(fds, CMSG_DATA(c), count * sizeof(int));

@@ -90,6 +90,12 @@ static char *next_line(char *buf, int size, void *stream)
 			rd->line, size - 2);
 		return NULL;
 	}
+	/* To the parser, a line that begins with a blank goes on with the value above. */
+	if ((*buf == ' ' || *buf == '\t') && buf[strspn(buf, " \t\r\n")]) {
+		err_say(rd->e, EINVAL, "%s:%u: a line that begins with a blank", rd->path,
+			rd->line);
+		return NULL;
+	}
 	return got;
 }
 

@@ -385,6 +385,25 @@ def submounts():
     eq(sh("ls -A /workspace/sub", *w.options()).expect().stdout, "")
 
 
+MS_BIND, MS_SHARED = 0x1000, 0x100000
+
+
+@case("where the host's mounts are shared, as with systemd, no mount of a sandbox reaches the host", ids=["E-11"])
+def shared_host():
+    private_mounts()
+    top = idmap_dir()
+    mount(top, top, "none", MS_BIND)
+    mount("none", top, "none", MS_SHARED)
+    a, b = Workspace(parent=top), Workspace(parent=top)
+    a.dir("b")
+    source = b.file("f", "x")
+    a.file("f", "")
+    before = read("/proc/self/mountinfo")
+    r = run(["--workspace", a.path, "-v", f"{b.path}:/workspace/b", "-v", f"{source}:/workspace/f", "cat", "/proc/self/mountinfo"]).expect()
+    eq(sorted(set(read("/proc/self/mountinfo").splitlines()) ^ set(before.splitlines())), [], "mounts of the host that changed")
+    eq([m.point for m in parse_mounts(r.stdout) if m.tags], [], "mounts inside with propagation")
+
+
 # --- a root directory of one's own ------------------------------------------------------
 
 BUSYBOX = next((p for p in ("/usr/bin/busybox", "/bin/busybox") if os.path.exists(p)), None)

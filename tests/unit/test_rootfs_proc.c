@@ -294,7 +294,8 @@ static void sysctls_are_those_that_programs_read(void **state)
 static void read_uuids(struct place *p)
 {
 	char a[64], b[64];
-	auto_fd random = -1;
+	auto_fd random = -1, uuid = -1;
+	struct statvfs v;
 
 	attach(p);
 	random = openat(p->root, "proc/sys/kernel/random", O_PATH | O_CLOEXEC);
@@ -302,9 +303,12 @@ static void read_uuids(struct place *p)
 	assert_int_equal(fd_read_at(random, "uuid", b, sizeof(b)), 36);
 	assert_string_not_equal(a, b);
 	assert_int_equal(faccessat(random, "boot_id", F_OK, 0), -1);
+	uuid = openat(random, "uuid", O_PATH | O_CLOEXEC);
+	assert_int_equal(fstatvfs(uuid, &v), 0);
+	assert_true(v.f_flag & ST_RDONLY);
 }
 
-static void uuid_is_alive(void **state)
+static void uuid_is_alive_and_read_only(void **state)
 {
 	(void)state;
 	in_sandbox(read_uuids);
@@ -410,7 +414,7 @@ int main(void)
 		cmocka_unit_test(covers_are_empty_and_read_only),
 		cmocka_unit_test(covers_cannot_be_written),
 		cmocka_unit_test(sysctls_are_those_that_programs_read),
-		cmocka_unit_test(uuid_is_alive),
+		cmocka_unit_test(uuid_is_alive_and_read_only),
 		cmocka_unit_test(only_processes_of_the_sandbox_are_there),
 		cmocka_unit_test(procfs_is_inert),
 		cmocka_unit_test(missing_cover_is_an_error),
