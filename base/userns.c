@@ -104,6 +104,12 @@ static int map_and_open(int procfs, pid_t zombie, const struct userns_map *map,
 	r = write_ranges(proc, "uid_map", map->uid, e);
 	if (r == 0)
 		r = write_ranges(proc, "gid_map", map->gid, e);
+	/* A map can be written once, and this one by anybody inside (E-50). */
+	if (r == 0)
+		r = write_ranges(
+			proc, "projid_map",
+			(struct userns_range[USERNS_RANGES_MAX]){ { 0, map->owner, 1 } },
+			e);
 	if (r < 0)
 		return r;
 	fd = openat(proc, "ns/user", O_RDONLY | O_CLOEXEC);

@@ -65,6 +65,15 @@ int tree_clone(int dirfd, const char *name, int *ret_tree, struct err *e)
 	return 0;
 }
 
+int tree_make_private(int tree, struct err *e)
+{
+	struct mount_attr attr = { .propagation = MS_PRIVATE };
+
+	if (mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
+		return err_set(e, errno, "make a mount private");
+	return 0;
+}
+
 int tree_set(int tree, uint64_t set, uint64_t clear, struct err *e)
 {
 	struct mount_attr attr = { .attr_set = set, .attr_clr = clear };

@@ -16,6 +16,8 @@
 
 #define NTFS3_MAGIC 0x7366746e /* fs/ntfs3/ntfs_fs.h */
 
+#define PTS_MAX "256" /* of the 4096 that all of the host shares, kernel.pty.max */
+
 enum { TTY_GID = 5 }; /* Debian's group tty, base-passwd */
 
 /* Opens a directory or regular file. Refusing every symbolic link, also those in the
@@ -61,7 +63,8 @@ static int open_rootfs(const char *path, struct rootfs_source *ret, struct err *
 				       places[i]);
 	}
 	ret->directory = true;
-	return tree_clone(dir, "", &ret->tree, e);
+	r = tree_clone(dir, "", &ret->tree, e);
+	return r < 0 ? r : tree_make_private(ret->tree, e);
 }
 
 /* Shows files of uid:gid on disk as the sandbox's user. *ret_able says whether the file
@@ -143,6 +146,8 @@ static int open_volume(const struct rootfs_mount *m, struct rootfs_owner *owner,
 	r = check_file_system(fd, e);
 	if (r == 0)
 		r = tree_clone(fd, "", &ret->tree, e);
+	if (r == 0)
+		r = tree_make_private(ret->tree, e);
 	if (r < 0)
 		return err_wrap(e, "%s", m->source);
 	r = map_ids(ret->tree, &st, owner, &able, e);
@@ -160,7 +165,7 @@ static int make_pts(const struct rootfs_owner *owner, int *ret_tree, struct err 
 	char gid[16];
 	const struct tree_option options[] = {
 		{ "newinstance", NULL }, { "ptmxmode", "0666" }, { "mode", "0620" },
-		{ "gid", gid },          { NULL, NULL },
+		{ "gid", gid },          { "max", PTS_MAX },     { NULL, NULL },
 	};
 	int r = str_format(gid, sizeof(gid), "%u", owner->id_base + TTY_GID);
 
