@@ -125,12 +125,17 @@ int userns_create(const struct userns_map *map, int *ret_fd, struct err *e)
 	auto_fd proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct maker m = { .owner = map->owner, .proc = proc };
 	auto_process child = PROCESS_NONE;
+	int dumpable = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
 
 	if (proc < 0)
 		return err_set(e, errno, "open /proc");
 	/* CLONE_VFORK: we sleep until it has exited, so sharing memory is safe. */
 	child.pid =
 		clone(make, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, &m);
+	/* The child's change of ids was one of this memory's too, and has made it as
+	 * dumpable as the host's fs.suid_dumpable says. */
+	if (dumpable >= 0 && dumpable != 2)
+		err_ignore(prctl(PR_SET_DUMPABLE, dumpable, 0, 0, 0) < 0);
 	if (child.pid < 0) {
 		child = PROCESS_NONE;
 		return err_set(e, errno, "create a user namespace");

@@ -62,6 +62,10 @@ int caps_give_up(uid_t uid, gid_t gid, struct err *e)
 		return err_set(e, errno, "become gid %u", (unsigned)gid);
 	if (setresuid(uid, uid, uid) < 0)
 		return err_set(e, errno, "become uid %u", (unsigned)uid);
+	/* Changing ids has made the process dumpable as the host's fs.suid_dumpable says;
+	 * until exec it still maps our memory, which nobody inside may read (E-14). */
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return err_set(e, errno, "become non-dumpable");
 	r = drop_bounding_set(e);
 	if (r == 0)
 		r = drop_sets(e);
@@ -69,9 +73,5 @@ int caps_give_up(uid_t uid, gid_t gid, struct err *e)
 		return r;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return err_set(e, errno, "set no_new_privs");
-	/* Changing ids has made the process dumpable as the host's fs.suid_dumpable says;
-	 * until exec it still maps our memory, which nobody inside may read (E-14). */
-	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-		return err_set(e, errno, "become non-dumpable");
 	return 0;
 }

@@ -71,8 +71,10 @@ int main(int argc, char **argv)
 	const char *name = argc > 1 ? argv[1] : NULL;
 	char shown[128];
 
-	if (fill_standard_descriptors() < 0)
+	if (fill_standard_descriptors() < 0) {
+		perror("carrel: open /dev/null as a standard descriptor");
 		return RUN_STATUS_FAILED;
+	}
 	if (!name) {
 		fprintf(stderr, "carrel: no command given; `carrel help` lists them\n");
 		return RUN_STATUS_FAILED;
