@@ -10,7 +10,7 @@
 
 enum {
 	ID_FIRST_MIN = 65536, /* below are the host's own accounts */
-	ID_LAST_MAX = 0xfffdffff, /* above is −1, and −1 as 16 bits */
+	ID_LAST_MAX = 0x7fffffff, /* devpts of Linux 6.1 and 6.12 takes no group above */
 };
 
 static int set_id_first(struct config *c, const char *value)

@@ -567,15 +567,3 @@ def no_residue():
     sh(mark).expect()
     r = sh("ls -A /tmp /dev/shm /home/user /run | grep x; ipcs | grep -c 0x; exit 0").expect()
     eq(r.stdout.split(), ["0"])
-
-
-@case("what is mounted inside does not appear where the host shares its mounts", ids=["E-11"])
-def shared_host_mounts():
-    private_mounts()
-    ws, inner = Workspace(), Workspace()
-    os.mkdir(ws / "sub")
-    mount("none", "/", "", 0x4000 | 0x100000)  # MS_REC | MS_SHARED, as systemd does
-    before = read("/proc/self/mountinfo")
-    r = sh("grep -c /workspace/sub /proc/self/mountinfo", "--workspace", ws.path, "-v", f"{inner.path}:/workspace/sub")
-    eq(r.expect().stdout, "1\n")
-    eq(read("/proc/self/mountinfo"), before)

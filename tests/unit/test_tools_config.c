@@ -232,30 +232,30 @@ static void last_range_ends_before_the_reserved_ids(void **state)
 {
 	struct fixture *f = *state;
 
-	/* 0xfffd0000: its one range ends with 0xfffdffff. */
-	assert_read(f, "[ids]\nfirst = 4294770688\nranges = 1\n");
+	/* 0x7fff0000: its one range ends with 0x7fffffff. */
+	assert_read(f, "[ids]\nfirst = 2147418112\nranges = 1\n");
 	assert_refused(
-		f, "[ids]\nfirst = 4294770689\nranges = 1\n", -ERANGE,
-		": [ids] 1 ranges from 4294770689 on reach beyond the last host id");
+		f, "[ids]\nfirst = 2147418113\nranges = 1\n", -ERANGE,
+		": [ids] 1 ranges from 2147418113 on reach beyond the last host id");
 	assert_refused(
-		f, "[ids]\nfirst = 4294770688\nranges = 2\n", -ERANGE,
-		": [ids] 2 ranges from 4294770688 on reach beyond the last host id");
+		f, "[ids]\nfirst = 2147418112\nranges = 2\n", -ERANGE,
+		": [ids] 2 ranges from 2147418112 on reach beyond the last host id");
 }
 
 static void whole_block_is_checked_without_overflow(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_read(f, "[ids]\nfirst = 65536\nranges = 65533\n");
+	assert_read(f, "[ids]\nfirst = 65536\nranges = 32767\n");
 	assert_refused(
-		f, "[ids]\nfirst = 65536\nranges = 65534\n", -ERANGE,
-		": [ids] 65534 ranges from 65536 on reach beyond the last host id");
+		f, "[ids]\nfirst = 65536\nranges = 32768\n", -ERANGE,
+		": [ids] 32768 ranges from 65536 on reach beyond the last host id");
 	assert_refused(
 		f, "[ids]\nfirst = 65536\nranges = 65535\n", -ERANGE,
 		": [ids] 65535 ranges from 65536 on reach beyond the last host id");
 	/* Together with a default. */
-	assert_refused(f, "[ids]\nfirst = 4294770688\n", -ERANGE,
-		       ": [ids] 4094 ranges from 4294770688 on reach beyond the last "
+	assert_refused(f, "[ids]\nfirst = 2147418112\n", -ERANGE,
+		       ": [ids] 4094 ranges from 2147418112 on reach beyond the last "
 		       "host id");
 }
 
