@@ -6,8 +6,8 @@
 #	make bench	side by side with the kernel's floor and with peers
 #	make help	all targets
 #
-# DEV=1: warnings are errors, and gcc's analyser runs. SAN=address,undefined: a build
-# with sanitizers, in a directory of its own.
+# DEV=1: warnings are errors, and gcc's analyser runs. SAN=address,undefined BUILD=DIR: a
+# build with sanitizers, which wants a directory of its own.
 
 VERSION := 0.1.0
 ifeq ($(origin CC),default)
@@ -15,7 +15,7 @@ CC      := gcc
 endif
 SAN     ?=
 DEV     ?=
-BUILD   ?= build$(if $(SAN),-san)
+BUILD   ?= build
 PREFIX  ?= /usr/local
 PYTHON  ?= /usr/bin/python3
 KERNELS ?= 6.1 6.12
@@ -168,7 +168,7 @@ vm: all $(PROBES)
 	@BUILD=$(BUILD) tests/vm/suite $(KERNELS)
 
 sanitize:
-	@$(MAKE) --no-print-directory SAN=address,undefined unit build-san/carrel
+	@$(MAKE) --no-print-directory SAN=address,undefined BUILD=$(BUILD)-san all unit
 
 bench: deps-check
 	@$(MAKE) --no-print-directory all $(BUILD)/bench

@@ -42,6 +42,7 @@ struct keeper {
 	struct terminal terminal;
 	int signals; /* signalfd */
 	int oom; /* eventfd; −1: the kernel kills the whole group itself */
+	uint64_t start_ms; /* the command may have run since */
 	uint64_t deadline_ms; /* 0: none */
 	uint64_t oom_until_ms; /* 0: no sign of an out-of-memory kill */
 	enum run_reason killed_for; /* RUN_EXIT: not killed by us */
@@ -255,17 +256,16 @@ static void judge(const struct keeper *k, int status, struct run_result *ret)
 static int keep(struct keeper *k, struct run_result *ret, struct err *e)
 {
 	const struct spec *spec = k->sb->spec;
-	uint64_t start = now_ms();
 	int status, r;
 
 	if (spec->timeout_ms)
-		k->deadline_ms = start + spec->timeout_ms;
+		k->deadline_ms = k->start_ms + spec->timeout_ms;
 	r = wait_for_end(k, e);
 	if (r == 0)
 		r = process_wait(&k->payload.process, &status, NULL, e);
 	if (r < 0)
 		return r;
-	ret->wall_ms = now_ms() - start;
+	ret->wall_ms = now_ms() - k->start_ms;
 	/* Whatever it left in the background ends with it; what that has used counts. */
 	r = cgroup_kill(&k->sb->cgroup, e);
 	if (r == 0)
@@ -300,6 +300,7 @@ static int start(struct keeper *k, struct run_result *ret, struct err *e)
 	if (r < 0)
 		return sandbox_find_cause(k->sb, e);
 	r = sandbox_wait_ready(k->sb, e);
+	k->start_ms = now_ms();
 	/* A command that waits at a gate which PID 1 will never open knows less of it
 	 * than PID 1 itself. */
 	if (r == 0)

@@ -8,6 +8,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -123,26 +124,32 @@ int steps_wait_at_gate(int gate, struct err *e)
 	return 0;
 }
 
-int steps_detach_from_keeper(mode_t mask, struct err *e)
+/* By system call: libc keeps 32 and 33 to itself and would leave them as a caller has
+ * them. */
+static int reset_signals(struct err *e)
 {
-	const struct sigaction by_default = { .sa_handler = SIG_DFL };
+	/* The kernel's struct sigaction, all zero: SIG_DFL, no flags, an empty mask. */
+	static const unsigned long by_default[4];
 	sigset_t none;
 
-	umask(mask);
-	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-		return err_set(e, errno, "become non-dumpable");
-	for (int sig = 1; sig < NSIG; sig++) {
-		/* 32 and 33 are libc's, which refuses to touch them and leaves them
-		 * alone. */
-		if (sig == SIGKILL || sig == SIGSTOP || sig == 32 || sig == 33)
+	for (int sig = 1; sig <= 64; sig++) {
+		if (sig == SIGKILL || sig == SIGSTOP)
 			continue;
-		if (sigaction(sig, &by_default, NULL) < 0)
+		if (syscall(SYS_rt_sigaction, sig, by_default, NULL, 8) < 0)
 			return err_set(e, errno, "reset signal %d", sig);
 	}
 	sigemptyset(&none);
 	if (sigprocmask(SIG_SETMASK, &none, NULL) < 0)
 		return err_set(e, errno, "unblock signals");
 	return 0;
+}
+
+int steps_detach_from_keeper(mode_t mask, struct err *e)
+{
+	umask(mask);
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return err_set(e, errno, "become non-dumpable");
+	return reset_signals(e);
 }
 
 int steps_die_with_keeper(int lifeline, struct err *e)
