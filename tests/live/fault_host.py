@@ -277,7 +277,7 @@ def racing_reclaim():
         for running in doomed:
             running.process.kill()
             running.process.wait()
-        many = [start(["sh", "-c", "cat /proc/self/uid_map; sleep 0.2"]) for _ in range(12)]
+        many = [start(["sh", "-c", f"cat /proc/self/uid_map; sleep {scaled(0.2)}"]) for _ in range(12)]
         bases = [r.expect(0).stdout.split()[1] for r in [m.wait() for m in many]]
         eq(len(set(bases)), len(bases), "different id ranges")
         for running in doomed:
