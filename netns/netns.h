@@ -7,14 +7,17 @@
 /*
  * Theory of operation
  *
- * A sandbox is born into a network namespace of its own, owned by the host's user
- * namespace, so that nothing inside can change an address, a route or a rule of it. With
- * `--network none` there is nothing in it but a loopback interface.
+ * A sandbox has a network namespace of its own, owned by the host's user namespace, so
+ * that nothing inside can change an address, a route or a rule of it. carrel makes it
+ * while PID 1 builds the mounts, and both PID 1 and the command join it before they give
+ * anything up. With `--network none` there is nothing in it but a loopback interface.
  */
 
 /* Makes a network namespace with a loopback interface that is up. The caller owns
- * *ret_fd. The calling process, which must be single-threaded, passes through it: after
- * an error that says so it may not be back and must not go on. */
+ * *ret_fd.
+ *
+ * Must be called by a single-threaded process, which passes through the namespace. Must
+ * not be followed by anything but an exit if the error says that it could not return. */
 must_check int netns_create(int *ret_fd, struct err *e);
 
 /* Brings up the loopback interface of the calling process's network namespace. */

@@ -7,10 +7,8 @@
 #include <linux/openat2.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/prctl.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 

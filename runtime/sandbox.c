@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -102,6 +103,8 @@ int sandbox_prepare(const struct runtime_config *config, const struct spec *spec
 		sandbox_destroy(ret, &ignored);
 	return r;
 }
+
+static_assert(3 + CGROUP_CONTROLLER_MAX <= STEPS_FDS_MAX, "all of it in one message");
 
 /* What PID 1 needs only in the end, made while it builds the mounts on another
  * processor. Sent in the order in which init.c takes it. */
