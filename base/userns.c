@@ -5,6 +5,7 @@
 #include <linux/securebits.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <stdnoreturn.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -22,6 +23,8 @@ static const char *const sealed[] = {
 	"sys/user/max_pid_namespaces",    "sys/user/max_time_namespaces",
 	"sys/user/max_user_namespaces",   "sys/user/max_uts_namespaces",
 };
+
+enum { STACK_SIZE = 16384 }; /* of the child; formatting a message takes 2 KiB */
 
 /* What the child, which runs in our memory, is told and reports. */
 struct maker {
@@ -121,17 +124,19 @@ static int map_and_open(int procfs, pid_t zombie, const struct userns_map *map,
 
 int userns_create(const struct userns_map *map, int *ret_fd, struct err *e)
 {
-	char stack[16384] __attribute__((aligned(16)));
+	/* On the heap: of a large array here, every page would be touched. */
+	auto_free char *stack = malloc(STACK_SIZE);
 	auto_fd proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct maker m = { .owner = map->owner, .proc = proc };
 	auto_process child = PROCESS_NONE;
 	int dumpable = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
 
+	if (!stack)
+		return err_set(e, ENOMEM, "make a stack");
 	if (proc < 0)
 		return err_set(e, errno, "open /proc");
 	/* CLONE_VFORK: we sleep until it has exited, so sharing memory is safe. */
-	child.pid =
-		clone(make, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, &m);
+	child.pid = clone(make, stack + STACK_SIZE, CLONE_VM | CLONE_VFORK | SIGCHLD, &m);
 	/* The child's change of ids was one of this memory's too, and has made it as
 	 * dumpable as the host's fs.suid_dumpable says. */
 	if (dumpable >= 0 && dumpable != 2)

@@ -62,8 +62,9 @@ static int set_value(const struct cgroup *cg, enum cgroup_controller controller,
 
 static int limit_pids(const struct cgroup *cg, uint64_t pids, struct err *e)
 {
-	/* carrel-init is one of them and not the payload's to pay for. */
-	return set_value(cg, CGROUP_PIDS, "pids.max", pids + 1, e);
+	/* Where carrel-init is one of them, it is not the payload's to pay for. */
+	return set_value(cg, CGROUP_PIDS, "pids.max",
+			 pids + (tree_of(cg->host, CGROUP_PIDS) == 0), e);
 }
 
 static int limit_memory_v2(const struct cgroup *cg, int dir, uint64_t max, struct err *e)
@@ -233,7 +234,7 @@ int cgroup_kill_exec(const struct cgroup *cg, struct err *e)
 /* The number behind `key ` in a flat-keyed file; 0 when the file or the key is absent. */
 static uint64_t read_key(int dir, const char *file, const char *key)
 {
-	char text[8192];
+	char text[4096];
 	size_t len = strlen(key);
 
 	if (fd_read_at(dir, file, text, sizeof(text)) < 0)
@@ -272,7 +273,7 @@ int cgroup_read_usage(const struct cgroup *cg, struct cgroup_usage *ret, struct 
 	}
 	if (pids >= 0)
 		u.pids_peak = read_number(cg->dir[pids], "pids.peak");
-	if (u.pids_peak)
+	if (u.pids_peak && pids == 0)
 		u.pids_peak--; /* carrel-init */
 	*ret = u;
 	return 0;
@@ -344,10 +345,12 @@ static int remove_v2(int parent, int dir, const char *name, struct err *e)
 	return first;
 }
 
-void cgroup_forget_exec(const struct cgroup *cg)
+void cgroup_forget_payload(const struct cgroup *cg)
 {
 	/* If somebody is still in there, cgroup_destroy() deals with it. */
 	err_ignore(unlinkat(cg->dir[0], "exec", AT_REMOVEDIR) < 0);
+	for (unsigned i = 1; i < cg->host->ntrees; i++)
+		err_ignore(unlinkat(cg->host->trees[i].dir, cg->name, AT_REMOVEDIR) < 0);
 }
 
 int cgroup_destroy(struct cgroup *cg, struct err *e)

@@ -14,8 +14,11 @@
  * that the host still binds to v1 (hybrid hosts) is limited through its v1 hierarchy.
  * The shape is the same everywhere:
  *
- *	PARENT/NAME		limits and carrel-init; one in each hierarchy that is
- *needed PARENT/NAME/exec	v2 only: the command and all it starts
+ *	PARENT/NAME		limits; one in each hierarchy that is needed
+ *	PARENT/NAME/exec	v2 only: the command and all it starts
+ *
+ * carrel-init is in the v2 group NAME. The v1 groups hold the command and all it starts
+ * and nothing else, so that they can be removed while carrel-init is still dying.
  *
  * Processes are born into their v2 group by CLONE_INTO_CGROUP. A v1 group is joined by
  * the process itself, writing "0" to `tasks` through a descriptor opened beforehand: for
@@ -63,15 +66,12 @@ struct cgroup {
 	char name[CGROUP_NAME_MAX];
 	int dir[CGROUP_TREE_MAX]; /* NAME in each tree */
 	int tasks[CGROUP_TREE_MAX]; /* `tasks` of each v1 NAME, for writing */
-	int init; /* v2 NAME/init, for CLONE_INTO_CGROUP */
 	int exec; /* v2 NAME/exec, for CLONE_INTO_CGROUP */
 };
 
-#define CGROUP_NONE                                    \
-	((struct cgroup){ .dir = { -1, -1, -1, -1 },   \
-			  .tasks = { -1, -1, -1, -1 }, \
-                                                       \
-			  .exec = -1 })
+#define CGROUP_NONE       \
+	((struct cgroup){ \
+		.dir = { -1, -1, -1, -1 }, .tasks = { -1, -1, -1, -1 }, .exec = -1 })
 
 /* What a sandbox has used so far. */
 struct cgroup_usage {
@@ -118,8 +118,9 @@ must_check int cgroup_kill_exec(const struct cgroup *cg, struct err *e);
 must_check int cgroup_read_usage(const struct cgroup *cg, struct cgroup_usage *ret,
 				 struct err *e);
 
-/* Removes the exec's group if it is empty: work that need not wait for PID 1 to die. */
-void cgroup_forget_exec(const struct cgroup *cg);
+/* Removes the groups that hold the payload alone if they are empty: work that need not
+ * wait for PID 1 to die. */
+void cgroup_forget_payload(const struct cgroup *cg);
 
 /* Ends what still runs, removes the groups and closes the descriptors. Idempotent; goes
  * on after a failure and reports the first. */

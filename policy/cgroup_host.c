@@ -11,7 +11,7 @@
 #include "base/str.h"
 #include "policy/cgroup.h"
 
-enum { OWN_CGROUP_MAX = 16384 }; /* of /proc/self/cgroup: a dozen paths */
+enum { OWN_CGROUP_MAX = 8192 }; /* of /proc/self/cgroup: a dozen paths */
 
 static const char *const controller_names[] = {
 	[CGROUP_PIDS] = "pids",

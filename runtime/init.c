@@ -66,43 +66,37 @@ static int enter_root(void *context, struct err *e)
 	return rootfs_enter(in->root, e);
 }
 
-/* The gate is written to for the command, which may be waiting there already. */
+/* For the command, which may be waiting there already. */
 static int open_gate(void *context, struct err *e)
 {
 	const struct init *in = context;
-	int r = steps_report(in->report, REPORT_READY, e);
 
-	if (r == 0 && write(in->gate, "", 1) != 1)
+	if (write(in->gate, "", 1) != 1)
 		return err_set(e, errno, "open the gate");
-	return r;
+	return 0;
 }
 
 /* As sandbox.c sends it. */
 static int take_late(void *context, struct err *e)
 {
 	struct init *in = context;
-	struct cgroup *cg = &in->sb->cgroup;
-	unsigned v1_trees = in->sb->host.ntrees - 1;
-	int fds[STEPS_FDS_MAX];
-	int r = steps_receive_fds(in->channel, fds, 3 + v1_trees, e);
+	int fds[3];
+	int r = steps_receive_fds(in->channel, fds, 3, e);
 
 	if (r < 0)
 		return r;
 	in->netns = fds[0];
 	in->userns = fds[1];
 	in->image = fds[2];
-	memcpy(&cg->tasks[1], &fds[3], v1_trees * sizeof(int));
 	return 0;
 }
 
+/* Not the v1 groups: they hold the payload alone, and can go while PID 1 is still dying.
+ */
 static int join_late(void *context, struct err *e)
 {
 	struct init *in = context;
-	int r = cgroup_join(&in->sb->cgroup, e);
 
-	if (r < 0)
-		return r;
-	/* Only now: a cgroup namespace begins where its maker is. */
 	if (unshare(CLONE_NEWCGROUP) < 0)
 		return err_set(e, errno, "unshare the cgroup namespace");
 	if (setns(in->netns, CLONE_NEWNET) < 0)
@@ -158,16 +152,11 @@ static int exec_image(void *context, struct err *e)
 }
 
 static const struct step steps[] = {
-	{ "detach from carrel", detach },
-	{ "build the file system", build_mounts },
-	{ "set the hostname", set_hostname },
-	{ "enter the root", enter_root },
-	{ "open the gate", open_gate },
-	{ "take what comes late", take_late },
-	{ "join cgroup and network", join_late },
-	{ "close descriptors", drop_descriptors },
-	{ "give up privileges", give_up },
-	{ "start carrel-init", exec_image },
+	{ "detach from carrel", detach },     { "build the file system", build_mounts },
+	{ "set the hostname", set_hostname }, { "enter the root", enter_root },
+	{ "open the gate", open_gate },       { "take what comes late", take_late },
+	{ "join the network", join_late },    { "close descriptors", drop_descriptors },
+	{ "give up privileges", give_up },    { "start carrel-init", exec_image },
 };
 
 void init_main(struct sandbox *sb, int report_fd)

@@ -11,13 +11,13 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/str.h"
 #include "runtime/runtime.h"
 #include "runtime/sandbox.h"
+#include "runtime/steps.h"
 #include "runtime/terminal.h"
 
 /* Passed on to the command. SIGWINCH too, when it has no terminal of its own. */
@@ -52,14 +52,6 @@ enum {
 	OOM_LOOK_MS = 2000, /* how long a kill may follow its announcement */
 	OOM_STEP_MS = 5,
 };
-
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 /* A directory, or a descriptor that only names a file, would be a way to the host's files
  * (E-13). */
@@ -141,7 +133,7 @@ static void look_at_oom(struct keeper *k)
 
 	if (cgroup_read_usage(&k->sb->cgroup, &usage, &e) == 0 && usage.oom_kills)
 		kill_exec(k, RUN_OOM);
-	if (k->killed_for != RUN_EXIT || now_ms() >= k->oom_until_ms)
+	if (k->killed_for != RUN_EXIT || steps_now_ms() >= k->oom_until_ms)
 		k->oom_until_ms = 0;
 }
 
@@ -151,12 +143,12 @@ static void take_oom_event(struct keeper *k)
 
 	err_ignore(read(k->oom, &count, sizeof(count)) < 0);
 	if (k->killed_for == RUN_EXIT)
-		k->oom_until_ms = now_ms() + OOM_LOOK_MS;
+		k->oom_until_ms = steps_now_ms() + OOM_LOOK_MS;
 }
 
 static int timeout_left(const struct keeper *k)
 {
-	uint64_t now = now_ms();
+	uint64_t now = steps_now_ms();
 
 	if (k->oom_until_ms)
 		return OOM_STEP_MS;
@@ -172,7 +164,8 @@ static void look_at_time(struct keeper *k)
 {
 	if (k->oom_until_ms)
 		look_at_oom(k);
-	if (k->killed_for == RUN_EXIT && k->deadline_ms && now_ms() >= k->deadline_ms)
+	if (k->killed_for == RUN_EXIT && k->deadline_ms &&
+	    steps_now_ms() >= k->deadline_ms)
 		kill_exec(k, RUN_TIMEOUT);
 }
 
@@ -265,7 +258,7 @@ static int keep(struct keeper *k, struct run_result *ret, struct err *e)
 		r = process_wait(&k->payload.process, &status, NULL, e);
 	if (r < 0)
 		return r;
-	ret->wall_ms = now_ms() - k->start_ms;
+	ret->wall_ms = steps_now_ms() - k->start_ms;
 	/* Whatever it left in the background ends with it; what that has used counts. */
 	r = cgroup_kill(&k->sb->cgroup, e);
 	if (r == 0)
@@ -279,11 +272,11 @@ static int keep(struct keeper *k, struct run_result *ret, struct err *e)
 }
 
 /* Starts PID 1 and the command side by side, and waits until both are what they shall
- * be. What PID 1 has to say comes first: the command cannot get far without it. */
+ * be: the command's last step waits for PID 1's. */
 static int start(struct keeper *k, struct run_result *ret, struct err *e)
 {
 	auto_fd slave = -1;
-	bool exec_failed = false;
+	struct payload_start started = { 0 };
 	int master = -1, r = 0;
 
 	if (k->sb->spec->terminal)
@@ -297,19 +290,16 @@ static int start(struct keeper *k, struct run_result *ret, struct err *e)
 	if (r == 0)
 		r = payload_clone(k->sb, slave, &k->payload, e);
 	fd_close(&slave);
-	if (r < 0)
-		return sandbox_find_cause(k->sb, e);
-	r = sandbox_wait_ready(k->sb, e);
-	k->start_ms = now_ms();
-	/* A command that waits at a gate which PID 1 will never open knows less of it
-	 * than PID 1 itself. */
 	if (r == 0)
-		r = sandbox_wait_init(k->sb, e);
-	if (r == 0)
-		r = payload_wait_exec(&k->payload, &exec_failed, e);
-	if (exec_failed)
+		r = payload_wait_exec(&k->payload, &started, e);
+	k->start_ms = started.at_ms;
+	if (started.exec_failed)
 		ret->exit_code =
 			r == -ENOENT ? RUN_STATUS_NOT_FOUND : RUN_STATUS_NOT_EXECUTABLE;
+	/* A command that waits at a gate which PID 1 will never open knows less of it
+	 * than PID 1 itself. */
+	else if (r < 0)
+		return sandbox_find_cause(k->sb, e);
 	return r;
 }
 

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -26,6 +27,7 @@ struct child {
 	int report;
 	int lifeline; /* read end */
 	int gate; /* read end */
+	int init; /* pidfd of PID 1 */
 	int userns;
 };
 
@@ -39,22 +41,19 @@ static int detach(void *context, struct err *e)
 	return r;
 }
 
-static int join_sandbox(void *context, struct err *e)
+/* What the keeper has made. */
+static int join_early(void *context, struct err *e)
 {
 	const struct child *c = context;
 	int r = cgroup_join(&c->sb->cgroup, e);
 
-	if (r == 0)
-		r = steps_wait_at_gate(c->gate, e);
 	if (r < 0)
 		return r;
 	/* Its root is our own cgroup: /proc/self/cgroup says "/" (E-28). */
 	if (unshare(CLONE_NEWCGROUP) < 0)
 		return err_set(e, errno, "unshare the cgroup namespace");
-	if (setns(c->sb->init.pidfd, CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS) < 0)
-		return err_set(e, errno, "join the namespaces of the sandbox");
 	if (setns(c->sb->netns, CLONE_NEWNET) < 0)
-		return err_set(e, errno, "join the network of the sandbox");
+		return err_set(e, errno, "enter the network namespace");
 	return 0;
 }
 
@@ -95,19 +94,37 @@ static int set_up_stdio(void *context, struct err *e)
 static int drop_descriptors(void *context, struct err *e)
 {
 	struct child *c = context;
-	int *const kept[] = { &c->report, &c->lifeline, &c->gate, &c->userns };
+	int *const kept[] = { &c->report, &c->lifeline, &c->gate, &c->init, &c->userns };
 
 	return steps_keep_only(kept, sizeof(kept) / sizeof(*kept), e);
+}
+
+static int leave_host_identity(void *context, struct err *e)
+{
+	(void)context;
+	return steps_leave_host_identity(e);
+}
+
+/* What PID 1 has built. Everything that can be done without it has been done by now. */
+static int join_sandbox(void *context, struct err *e)
+{
+	struct child *c = context;
+	int r = steps_wait_at_gate(c->gate, e);
+
+	if (r < 0)
+		return r;
+	if (setns(c->init, CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS) < 0)
+		return err_set(e, errno, "join the namespaces of the sandbox");
+	fd_close(&c->init);
+	return 0;
 }
 
 static int give_up(void *context, struct err *e)
 {
 	struct child *c = context;
 	const struct spec *spec = c->sb->spec;
-	int r = steps_leave_host_identity(e);
+	int r = rlimit_apply(&spec->rlimits, e);
 
-	if (r == 0)
-		r = rlimit_apply(&spec->rlimits, e);
 	if (r < 0)
 		return r;
 	if (setns(c->userns, CLONE_NEWUSER) < 0)
@@ -210,9 +227,11 @@ static int exec_command(void *context, struct err *e)
 
 static const struct step steps[] = {
 	{ "detach from carrel", detach },
-	{ "join the sandbox", join_sandbox },
+	{ "join cgroup and network", join_early },
 	{ "set up stdio", set_up_stdio },
 	{ "close descriptors", drop_descriptors },
+	{ "leave the host's identity", leave_host_identity },
+	{ "join the sandbox", join_sandbox },
 	{ "give up privileges", give_up },
 	{ "enter the directory", enter_directory },
 	{ "load the system call filter", load_filter },
@@ -249,6 +268,7 @@ int payload_clone(struct sandbox *sb, int terminal, struct payload *ret, struct 
 			.report = write_end,
 			.lifeline = sb->lifeline[0],
 			.gate = sb->gate[0],
+			.init = sb->init.pidfd,
 			.userns = sb->userns,
 		};
 
@@ -260,26 +280,41 @@ int payload_clone(struct sandbox *sb, int terminal, struct payload *ret, struct 
 	return 0;
 }
 
-int payload_wait_exec(struct payload *payload, bool *ret_exec_failed, struct err *e)
+/* Sleeps until the pipe has no writer: exec and death close it. What was written can be
+ * read then, and nobody is woken for half of it. */
+static int wait_for_silence(int report_fd, struct err *e)
 {
-	struct report report;
-	bool at_exec;
-	int r = steps_read_report(payload->report, &report, e);
+	struct pollfd pfd = { .fd = report_fd };
 
-	at_exec = r == 0 && report.type == REPORT_EXEC;
-	if (at_exec)
+	while (poll(&pfd, 1, -1) < 0) {
+		if (errno != EINTR)
+			return err_set(e, errno, "wait for the command's exec");
+	}
+	return 0;
+}
+
+int payload_wait_exec(struct payload *payload, struct payload_start *ret, struct err *e)
+{
+	struct report report = { 0 };
+	bool at_exec = false;
+	int r = wait_for_silence(payload->report, e);
+
+	*ret = (struct payload_start){ 0 };
+	if (r == 0)
 		r = steps_read_report(payload->report, &report, e);
+	if (r == 0 && report.type == REPORT_EXEC) {
+		at_exec = true;
+		ret->at_ms = report.at_ms;
+		r = steps_read_report(payload->report, &report, e);
+	}
 	fd_close(&payload->report);
-	*ret_exec_failed = false;
-	if (r < 0)
+	if (r < 0 || (report.type == REPORT_NONE && at_exec))
 		return r;
-	if (report.type == REPORT_NONE && at_exec)
-		return 0;
 	if (report.type == REPORT_NONE)
 		return err_say(e, ECHILD,
 			       "the command's process was killed during the start");
 	*e = report.err;
-	*ret_exec_failed = at_exec;
+	ret->exec_failed = at_exec;
 	return err_wrap(e, "%s", report.step);
 }
 

@@ -104,14 +104,10 @@ int sandbox_prepare(const struct runtime_config *config, const struct spec *spec
 	return r;
 }
 
-static_assert(3 + CGROUP_CONTROLLER_MAX <= STEPS_FDS_MAX, "all of it in one message");
-
 /* What PID 1 needs only in the end, made while it builds the mounts on another
  * processor. Sent in the order in which init.c takes it. */
 static int send_late(struct sandbox *sb, struct err *e)
 {
-	int fds[STEPS_FDS_MAX];
-	unsigned count = 0;
 	int r = netns_create(&sb->netns, e);
 
 	if (r == 0)
@@ -122,12 +118,8 @@ static int send_late(struct sandbox *sb, struct err *e)
 		r = cgroup_complete(&sb->cgroup, &sb->spec->limits, e);
 	if (r < 0)
 		return r;
-	fds[count++] = sb->netns;
-	fds[count++] = sb->userns;
-	fds[count++] = sb->init_image;
-	for (unsigned i = 1; i < sb->host.ntrees; i++)
-		fds[count++] = sb->cgroup.tasks[i];
-	return steps_send_fds(sb->channel[0], fds, count, e);
+	return steps_send_fds(sb->channel[0],
+			      (int[]){ sb->netns, sb->userns, sb->init_image }, 3, e);
 }
 
 int sandbox_start(struct sandbox *sb, struct err *e)
@@ -141,7 +133,7 @@ int sandbox_start(struct sandbox *sb, struct err *e)
 	read_end = fds[0];
 	write_end = fds[1];
 	args.flags = CLONE_PIDFD | CLONE_INTO_CGROUP | CLONE_NEWNS | CLONE_NEWPID |
-		     CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET;
+		     CLONE_NEWIPC | CLONE_NEWUTS;
 	args.pidfd = (uintptr_t)&sb->init.pidfd;
 	args.cgroup = (uint64_t)sb->cgroup.dir[0];
 	sb->init.pid = sys_clone3(&args);
@@ -158,46 +150,28 @@ int sandbox_start(struct sandbox *sb, struct err *e)
 	return send_late(sb, e);
 }
 
-/* Waits for PID 1 to get as far as `wanted`. */
-static int wait_for(struct sandbox *sb, enum report_type wanted, struct err *e)
+static bool has_word(int fd)
 {
-	struct report report;
-	int r = steps_read_report(sb->report, &report, e);
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
 
-	if (r < 0 || report.type == wanted)
-		return r;
-	if (report.type != REPORT_FAILED)
-		return err_say(e, ECHILD, "carrel-init was killed during the start");
-	*e = report.err;
-	return err_wrap(e, "%s", report.step);
-}
-
-int sandbox_wait_ready(struct sandbox *sb, struct err *e)
-{
-	return wait_for(sb, REPORT_READY, e);
-}
-
-int sandbox_wait_init(struct sandbox *sb, struct err *e)
-{
-	return wait_for(sb, REPORT_NONE, e);
+	return fd >= 0 && poll(&pfd, 1, 0) > 0;
 }
 
 int sandbox_find_cause(struct sandbox *sb, struct err *e)
 {
-	struct pollfd pfd = { .fd = sb->report, .events = POLLIN };
 	struct report report;
 	struct err ignored;
 
 	/* A report is written before its writer dies, so it is there by now. */
-	while (sb->report >= 0 && poll(&pfd, 1, 0) > 0) {
-		if (steps_read_report(sb->report, &report, &ignored) < 0 ||
-		    report.type == REPORT_NONE)
-			break;
-		if (report.type != REPORT_FAILED)
-			continue;
+	if (has_word(sb->report) &&
+	    steps_read_report(sb->report, &report, &ignored) == 0 &&
+	    report.type == REPORT_FAILED) {
 		*e = report.err;
 		return err_wrap(e, "%s", report.step);
 	}
+	/* The pidfd of a process that has died polls readable. */
+	if (has_word(sb->init.pidfd))
+		return err_say(e, ECHILD, "carrel-init was killed during the start");
 	return e->code;
 }
 
@@ -212,7 +186,7 @@ int sandbox_destroy(struct sandbox *sb, struct err *e)
 		err_ignore(cgroup_kill(&sb->cgroup, &ignored));
 	/* Meanwhile PID 1 dies, which takes as long as all mounts of it. */
 	if (sb->cgroup.exec >= 0)
-		cgroup_forget_exec(&sb->cgroup);
+		cgroup_forget_payload(&sb->cgroup);
 	fd_close(&sb->lifeline[0]);
 	fd_close(&sb->lifeline[1]);
 	fd_close(&sb->channel[0]);

@@ -43,14 +43,8 @@ must_check int sandbox_prepare(const struct runtime_config *config,
 /* Clones PID 1, and prepares the rest while that builds the mounts. */
 must_check int sandbox_start(struct sandbox *sb, struct err *e);
 
-/* Waits until PID 1 has built the namespaces. */
-must_check int sandbox_wait_ready(struct sandbox *sb, struct err *e);
-
-/* Waits until PID 1 has exec'ed carrel-init, or says why not. */
-must_check int sandbox_wait_init(struct sandbox *sb, struct err *e);
-
 /* After a failure that may only be the consequence of PID 1's: if PID 1 has said why it
- * failed, puts that into *e. Returns e->code. */
+ * failed, or has died without a word, puts that into *e. Returns e->code. */
 int sandbox_find_cause(struct sandbox *sb, struct err *e);
 
 /* Ends every process and leaves nothing behind. Accepts half-built ones. Goes on after a
@@ -68,9 +62,14 @@ void init_main(struct sandbox *sb, int report_fd) __attribute__((noreturn));
 must_check int payload_clone(struct sandbox *sb, int terminal, struct payload *ret,
 			     struct err *e);
 
-/* Waits until the command has exec'ed. A failure of the last step means that the command
- * itself could not be executed; *ret_exec_failed tells. */
-must_check int payload_wait_exec(struct payload *payload, bool *ret_exec_failed,
+/* How the start of the command ended. */
+struct payload_start {
+	uint64_t at_ms; /* CLOCK_MONOTONIC, right before exec */
+	bool exec_failed; /* the command itself could not be executed */
+};
+
+/* Waits until the command has exec'ed, which it does after carrel-init only. */
+must_check int payload_wait_exec(struct payload *payload, struct payload_start *ret,
 				 struct err *e);
 
 /* Kills and waits. Must come before the end of PID 1, which cannot finish dying while a

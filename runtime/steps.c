@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -36,9 +37,17 @@ void steps_walk(const struct step *steps, void *context, const int *report_fd)
 	_exit(125);
 }
 
+uint64_t steps_now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
 int steps_report(int report_fd, enum report_type type, struct err *e)
 {
-	struct report report = { .type = type };
+	struct report report = { .type = type, .at_ms = steps_now_ms() };
 
 	if (write(report_fd, &report, sizeof(report)) != sizeof(report))
 		return err_set(e, errno, "report to the keeper");

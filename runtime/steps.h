@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdnoreturn.h>
 #include <sys/types.h>
 
@@ -16,7 +17,6 @@ struct step {
 
 enum report_type {
 	REPORT_NONE, /* end of file: exec'ed, or died without a word */
-	REPORT_READY, /* the namespaces can be joined */
 	REPORT_EXEC, /* nothing is left to do but exec */
 	REPORT_FAILED, /* followed by the child's death */
 };
@@ -24,6 +24,7 @@ enum report_type {
 /* What a child writes to its pipe, in one write below PIPE_BUF. */
 struct report {
 	enum report_type type;
+	uint64_t at_ms; /* CLOCK_MONOTONIC */
 	char step[32];
 	struct err err;
 };
@@ -44,6 +45,9 @@ must_check int steps_receive_fds(int sock, int *fds, unsigned count, struct err 
 
 /* Waits for one byte from carrel-init. −ESRCH when it has gone instead. */
 must_check int steps_wait_at_gate(int gate, struct err *e);
+
+/* Milliseconds of CLOCK_MONOTONIC. */
+uint64_t steps_now_ms(void);
 
 /* Waits for the next report. */
 must_check int steps_read_report(int fd, struct report *ret, struct err *e);

@@ -76,7 +76,7 @@ static void lap(uint64_t *ns, enum bench_row row, uint64_t *since)
 static int time_start(struct sandbox *sb, struct payload *payload, uint64_t *ns,
 		      uint64_t *since, struct err *e)
 {
-	bool exec_failed;
+	struct payload_start started;
 	int r = sandbox_start(sb, e);
 
 	lap(ns, BENCH_START, since);
@@ -84,12 +84,7 @@ static int time_start(struct sandbox *sb, struct payload *payload, uint64_t *ns,
 		r = payload_clone(sb, -1, payload, e);
 	lap(ns, BENCH_PAYLOAD, since);
 	if (r == 0)
-		r = sandbox_wait_ready(sb, e);
-	lap(ns, BENCH_READY, since);
-	if (r == 0)
-		r = sandbox_wait_init(sb, e);
-	if (r == 0)
-		r = payload_wait_exec(payload, &exec_failed, e);
+		r = payload_wait_exec(payload, &started, e);
 	lap(ns, BENCH_EXECUTED, since);
 	if (r == 0)
 		r = process_wait(&payload->process, NULL, NULL, e);

@@ -206,8 +206,9 @@ static void limits_can_be_read_back(void **state)
 	int memory = tree_of(f, CGROUP_MEMORY), cpu = tree_of(f, CGROUP_CPU);
 
 	create(f, &limits);
-	/* One more for carrel-init. */
-	assert_value(f->cg.dir[tree_of(f, CGROUP_PIDS)], "pids.max", "11");
+	/* One more for carrel-init where that is in the same group. */
+	assert_value(f->cg.dir[tree_of(f, CGROUP_PIDS)], "pids.max",
+		     tree_of(f, CGROUP_PIDS) == 0 ? "11" : "10");
 	if (memory == 0) {
 		assert_value(f->cg.dir[0], "memory.max", "33554432");
 		assert_value(f->cg.dir[0], "memory.high", "32505856");
@@ -303,12 +304,12 @@ static void second_group_of_a_name_is_refused_and_harms_nothing(void **state)
 
 static void failed_create_leaves_what_destroy_removes(void **state)
 {
-	const struct cgroup_limits impossible = { .pids = UINT64_MAX - 1 };
+	const struct cgroup_limits impossible = { .pids = UINT64_MAX - 8 };
 	struct fixture *f = fixture(state);
 	struct err e = { 0 };
 
 	assert_true(make_groups(&f->host, f->name, &impossible, &f->cg, &e) < 0);
-	assert_non_null(strstr(e.msg, "limit pids: write 18446744073709551615"));
+	assert_non_null(strstr(e.msg, "limit pids: write 184467440737095516"));
 	assert_int_equal(cgroup_destroy(&f->cg, &e), 0);
 	assert_gone(f);
 }

@@ -218,11 +218,11 @@ static void reports_arrive_one_by_one(void **state)
 
 	(void)state;
 	make_pipe(fds);
-	assert_int_equal(steps_report(fds[1], REPORT_READY, &e), 0);
+	assert_int_equal(steps_report(fds[1], REPORT_FAILED, &e), 0);
 	assert_int_equal(steps_report(fds[1], REPORT_EXEC, &e), 0);
 	fd_close(&fds[1]);
 	assert_int_equal(steps_read_report(fds[0], &report, &e), 0);
-	assert_int_equal(report.type, REPORT_READY);
+	assert_int_equal(report.type, REPORT_FAILED);
 	assert_int_equal(steps_read_report(fds[0], &report, &e), 0);
 	assert_int_equal(report.type, REPORT_EXEC);
 	assert_int_equal(steps_read_report(fds[0], &report, &e), 0);
@@ -263,7 +263,7 @@ static void report_to_nobody_is_an_error(void **state)
 	make_pipe(fds);
 	fd_close(&fds[0]);
 	signal(SIGPIPE, SIG_IGN);
-	assert_int_equal(steps_report(fds[1], REPORT_READY, &e), -EPIPE);
+	assert_int_equal(steps_report(fds[1], REPORT_FAILED, &e), -EPIPE);
 	signal(SIGPIPE, SIG_DFL);
 	assert_string_equal(e.msg, "report to the keeper: Broken pipe");
 	close_both(fds);
