@@ -40,30 +40,39 @@ static int open_below(int dirfd, const char *path, int *ret, struct err *e)
 	return 0;
 }
 
-/* System directories of the host, opened in this mount namespace: an overlay takes no
- * layers from another one. */
+/* Directories of the host, opened in this mount namespace: an overlay takes no layers
+ * from another one. */
 struct host_dirs {
-	int usr, etc;
+	int top, usr, etc;
 };
+
+static int open_host_dir(const char *path, int *ret, struct err *e)
+{
+	*ret = sys_openat2(AT_FDCWD, path, O_PATH | O_DIRECTORY, RESOLVE_NO_SYMLINKS);
+	if (*ret < 0)
+		return err_set(e, errno, "open %s", path);
+	return 0;
+}
 
 static int open_host_dirs(struct host_dirs *ret, struct err *e)
 {
-	ret->usr = sys_openat2(AT_FDCWD, "/usr", O_PATH | O_DIRECTORY, 0);
-	if (ret->usr < 0)
-		return err_set(e, errno, "open /usr");
-	ret->etc = sys_openat2(AT_FDCWD, "/etc", O_PATH | O_DIRECTORY, 0);
-	if (ret->etc < 0)
-		return err_set(e, errno, "open /etc");
-	return 0;
+	int r = open_host_dir("/", &ret->top, e);
+
+	if (r == 0)
+		r = open_host_dir("/usr", &ret->usr, e);
+	if (r == 0)
+		r = open_host_dir("/etc", &ret->etc, e);
+	return r;
 }
 
 static void close_host_dirs(struct host_dirs *host)
 {
+	fd_close(&host->top);
 	fd_close(&host->usr);
 	fd_close(&host->etc);
 }
 
-/* A read-only overlay of a system directory of the host, attached to stage/NAME. */
+/* A read-only overlay of a directory of the host, attached to stage/NAME. */
 static int stage_host_dir(const struct skeleton *s, const char *name, int lower,
 			  int empty, int *ret, struct err *e)
 {
@@ -78,17 +87,50 @@ static int stage_host_dir(const struct skeleton *s, const char *name, int lower,
 	return 0;
 }
 
+static int mount_id(int fd, uint64_t *ret, struct err *e)
+{
+	struct statx sx;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &sx) < 0)
+		return err_set(e, errno, "look at a directory of the host");
+	*ret = sx.stx_mnt_id;
+	return 0;
+}
+
+/* What an overlay shows of /NAME, which `dir` is: of `overlay`, which is one of /, unless
+ * something else is mounted there. Each overlay costs an RCU grace period when it goes.
+ */
+static int show_host_dir(const struct skeleton *s, const struct host_dirs *host,
+			 const char *name, int dir, int overlay, int *ret, struct err *e)
+{
+	uint64_t top_id = 0, id = 0;
+	auto_fd empty = -1;
+	int r = mount_id(host->top, &top_id, e);
+
+	if (r == 0)
+		r = mount_id(dir, &id, e);
+	if (r == 0 && id == top_id)
+		return open_below(overlay, name, ret, e);
+	if (r == 0)
+		r = open_below(s->cover, "dir", &empty, e);
+	if (r == 0)
+		r = stage_host_dir(s, name, dir, empty, ret, e);
+	return r;
+}
+
 /* root/ of the skeleton with the host's /usr and parts of its /etc on it. */
 static int build_host_root(const struct skeleton *s, const struct host_dirs *host,
 			   int *ret_root, struct err *e)
 {
-	auto_fd usr = -1, etc = -1, empty = -1, usr_tree = -1, new_etc = -1;
+	auto_fd top = -1, usr = -1, etc = -1, empty = -1, usr_tree = -1, new_etc = -1;
 	int r = open_below(s->cover, "dir", &empty, e);
 
 	if (r == 0)
-		r = stage_host_dir(s, "usr", host->usr, empty, &usr, e);
+		r = stage_host_dir(s, "host", host->top, empty, &top, e);
 	if (r == 0)
-		r = stage_host_dir(s, "etc", host->etc, empty, &etc, e);
+		r = show_host_dir(s, host, "usr", host->usr, top, &usr, e);
+	if (r == 0)
+		r = show_host_dir(s, host, "etc", host->etc, top, &etc, e);
 	if (r == 0)
 		r = tree_clone(s->root, "", ret_root, e);
 	if (r == 0)
@@ -219,7 +261,7 @@ int rootfs_build(const struct rootfs_plan *plan, struct rootfs_sources *sources,
 		 const struct rootfs_owner *owner, int *ret_root, struct err *e)
 {
 	struct skeleton s = SKELETON_NONE;
-	struct host_dirs host = { -1, -1 };
+	struct host_dirs host = { -1, -1, -1 };
 	auto_fd root = -1;
 	int r = make_private(e);
 

@@ -49,6 +49,8 @@ static bool has_control(const char *path)
 
 static int check_target(const struct rootfs_mount *m, struct err *e)
 {
+	if (strlen(m->target) >= ROOTFS_TARGET_MAX)
+		return err_set(e, ENAMETOOLONG, "mount on %.40s...", m->target);
 	if (has_control(m->target))
 		return err_say(e, EINVAL, "mount point \"%s\" has a control character",
 			       m->target);
@@ -102,6 +104,7 @@ static void add_default(struct rootfs_plan *plan, const char *target, mode_t mod
 {
 	struct rootfs_mount m = {
 		.type = ROOTFS_TMPFS,
+		.target = target,
 		.size = ROOTFS_TMPFS_SIZE,
 		.mode = mode,
 		.owned = owned,
@@ -110,7 +113,6 @@ static void add_default(struct rootfs_plan *plan, const char *target, mode_t mod
 	};
 	struct err e;
 
-	bug_on(str_format(m.target, sizeof(m.target), "%s", target) < 0);
 	bug_on(add(plan, &m, &e) < 0);
 }
 
@@ -121,15 +123,6 @@ void rootfs_plan_init(struct rootfs_plan *plan)
 	add_default(plan, "/run", 0755, true, true);
 	add_default(plan, "/dev/shm", 01777, false, true);
 	add_default(plan, ROOTFS_HOME, 0700, true, false);
-}
-
-static int set_target(struct rootfs_mount *m, const char *target, struct err *e)
-{
-	int r = str_format(m->target, sizeof(m->target), "%s", target);
-
-	if (r < 0)
-		return err_set(e, -r, "mount on %.40s...", target);
-	return 0;
 }
 
 /* Cuts text at the first ':' and returns what follows it, or NULL. */
@@ -148,7 +141,6 @@ int rootfs_plan_volume(struct rootfs_plan *plan, char *text, struct err *e)
 	struct rootfs_mount m = { .type = ROOTFS_VOLUME, .source = text };
 	char *target = cut(text);
 	char *mode = target ? cut(target) : NULL;
-	int r;
 
 	if (!target || !*text)
 		return err_say(e, EINVAL, "expected SRC:DST[:ro]");
@@ -156,9 +148,7 @@ int rootfs_plan_volume(struct rootfs_plan *plan, char *text, struct err *e)
 		return err_say(e, EINVAL, "volume mode \"%s\" is neither ro nor rw",
 			       mode);
 	m.read_only = mode && !strcmp(mode, "ro");
-	r = set_target(&m, target, e);
-	if (r < 0)
-		return r;
+	m.target = target;
 	return add(plan, &m, e);
 }
 
@@ -166,33 +156,24 @@ int rootfs_plan_workspace(struct rootfs_plan *plan, const char *directory, struc
 {
 	struct rootfs_mount m = { .type = ROOTFS_VOLUME,
 				  .source = directory,
+				  .target = ROOTFS_WORKSPACE,
 				  .workspace = true };
-	int r = set_target(&m, ROOTFS_WORKSPACE, e);
 
-	if (r < 0)
-		return r;
 	return add(plan, &m, e);
 }
 
-int rootfs_plan_tmpfs(struct rootfs_plan *plan, const char *text, struct err *e)
+int rootfs_plan_tmpfs(struct rootfs_plan *plan, char *text, struct err *e)
 {
 	struct rootfs_mount m = { .type = ROOTFS_TMPFS,
+				  .target = text,
 				  .size = ROOTFS_TMPFS_SIZE,
 				  .mode = 01777 };
-	char copy[ROOTFS_TARGET_MAX];
-	const char *option;
-	int r = str_format(copy, sizeof(copy), "%s", text);
+	const char *option = cut(text);
 
-	if (r < 0)
-		return err_set(e, -r, "mount a tmpfs on %.40s...", text);
-	option = cut(copy);
 	if (option && (strncmp(option, "size=", 5) ||
 		       num_parse_size(option + 5, &m.size) < 0 || m.size == 0))
 		return err_say(e, EINVAL, "\"%s\" is not size=SIZE, such as size=64m",
 			       option);
-	r = set_target(&m, copy, e);
-	if (r < 0)
-		return r;
 	return add(plan, &m, e);
 }
 

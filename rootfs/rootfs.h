@@ -30,7 +30,7 @@
 
 enum {
 	ROOTFS_MOUNTS_MAX = 48, /* volumes and tmpfs of one sandbox */
-	ROOTFS_TARGET_MAX = 1024, /* bytes of a mount point's path */
+	ROOTFS_TARGET_MAX = 1024, /* bytes of a mount point's path with its NUL */
 };
 
 #define ROOTFS_TMPFS_SIZE (64ull << 20) /* of each tmpfs unless asked for, in bytes */
@@ -47,7 +47,7 @@ enum rootfs_mount_type {
 struct rootfs_mount {
 	enum rootfs_mount_type type;
 	const char *source; /* volume: path on the host */
-	char target[ROOTFS_TARGET_MAX];
+	const char *target; /* mount point inside */
 	uint64_t size; /* tmpfs: bytes */
 	mode_t mode; /* tmpfs: of its root */
 	bool owned; /* tmpfs: belongs to the user, otherwise to root */
@@ -100,9 +100,9 @@ must_check int rootfs_plan_volume(struct rootfs_plan *plan, char *text, struct e
 must_check int rootfs_plan_workspace(struct rootfs_plan *plan, const char *directory,
 				     struct err *e);
 
-/* Adds DST[:size=SIZE], replacing a default one. */
-must_check int rootfs_plan_tmpfs(struct rootfs_plan *plan, const char *text,
-				 struct err *e);
+/* Adds DST[:size=SIZE], replacing a default one. The text is cut in place and must
+ * outlive the plan. */
+must_check int rootfs_plan_tmpfs(struct rootfs_plan *plan, char *text, struct err *e);
 
 /* Checks the plan as a whole and sorts it: parents before what is mounted below them. */
 must_check int rootfs_plan_finish(struct rootfs_plan *plan, struct err *e);

@@ -31,18 +31,24 @@ static struct fixture *fresh(void)
 	return &f;
 }
 
-static int volume(struct fixture *f, const char *text)
+/* A copy that can be cut and lives as long as the plan. */
+static char *keep(struct fixture *f, const char *text)
 {
 	char *copy = f->text[f->texts++];
 
 	assert_true(strlen(text) < sizeof(f->text[0]));
 	memcpy(copy, text, strlen(text) + 1);
-	return rootfs_plan_volume(&f->plan, copy, &f->e);
+	return copy;
+}
+
+static int volume(struct fixture *f, const char *text)
+{
+	return rootfs_plan_volume(&f->plan, keep(f, text), &f->e);
 }
 
 static int tmpfs(struct fixture *f, const char *text)
 {
-	return rootfs_plan_tmpfs(&f->plan, text, &f->e);
+	return rootfs_plan_tmpfs(&f->plan, keep(f, text), &f->e);
 }
 
 /* The mount on target, which must be there. */
@@ -521,8 +527,8 @@ static void finish_does_not_depend_on_the_order_given(void **state)
 	rootfs_plan_init(&other);
 	assert_int_equal(tmpfs(f, "/a"), 0);
 	assert_int_equal(tmpfs(f, "/a/b:size=1m"), 0);
-	assert_int_equal(rootfs_plan_tmpfs(&other, "/a/b:size=1m", &f->e), 0);
-	assert_int_equal(rootfs_plan_tmpfs(&other, "/a", &f->e), 0);
+	assert_int_equal(rootfs_plan_tmpfs(&other, keep(f, "/a/b:size=1m"), &f->e), 0);
+	assert_int_equal(rootfs_plan_tmpfs(&other, keep(f, "/a"), &f->e), 0);
 	assert_int_equal(rootfs_plan_finish(&f->plan, &f->e), 0);
 	assert_int_equal(rootfs_plan_finish(&other, &f->e), 0);
 	for (unsigned i = 0; i < other.count; i++) {

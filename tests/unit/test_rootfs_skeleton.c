@@ -291,6 +291,7 @@ static void path_leaves_no_descriptor_open(void **state)
 static struct skeleton make(const char *rootfs)
 {
 	static char directory[] = "/x:/data/dir", file[] = "/y:/data/file";
+	static char scratch[] = "/scratch/deep";
 	static struct rootfs_plan plan;
 	static struct rootfs_sources sources;
 	struct skeleton s = SKELETON_NONE;
@@ -301,7 +302,7 @@ static struct skeleton make(const char *rootfs)
 	plan.hostname = "unit.example";
 	assert_int_equal(rootfs_plan_volume(&plan, directory, &e), 0);
 	assert_int_equal(rootfs_plan_volume(&plan, file, &e), 0);
-	assert_int_equal(rootfs_plan_tmpfs(&plan, "/scratch/deep", &e), 0);
+	assert_int_equal(rootfs_plan_tmpfs(&plan, scratch, &e), 0);
 	assert_int_equal(rootfs_plan_finish(&plan, &e), 0);
 	for (unsigned i = 0; i < plan.count; i++)
 		sources.volumes[i].directory =

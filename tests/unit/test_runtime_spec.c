@@ -367,11 +367,12 @@ static void check_refuses_what_the_plan_refuses(void **state)
 static void check_sorts_the_mounts(void **state)
 {
 	struct spec *spec = fresh();
+	char below[] = "/a/b", above[] = "/a";
 	struct err e = { 0 };
 
 	(void)state;
-	assert_int_equal(rootfs_plan_tmpfs(&spec->files, "/a/b", &e), 0);
-	assert_int_equal(rootfs_plan_tmpfs(&spec->files, "/a", &e), 0);
+	assert_int_equal(rootfs_plan_tmpfs(&spec->files, below, &e), 0);
+	assert_int_equal(rootfs_plan_tmpfs(&spec->files, above, &e), 0);
 	assert_passes(spec);
 	assert_string_equal(spec->files.mounts[0].target, "/a");
 	assert_string_equal(spec->files.mounts[1].target, "/a/b");
