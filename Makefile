@@ -47,7 +47,8 @@ sources = $(sort $(wildcard $(1)/*.c $(1)/*.S))
 objects = $(patsubst %,$(BUILD)/obj/%.o,$(basename $(1)))
 # Programs with a main of their own, and what only the build itself runs.
 BENCH    := $(sort $(wildcard tools/bench*.c tools/floor.c))
-MAINS    := tools/carrel-init.c $(BENCH) $(sort $(wildcard policy/seccomp_gen*.c policy/seccomp_rules*.c))
+MAINS    := tools/carrel-init.c $(BENCH) $(sort $(wildcard policy/seccomp_gen*.c policy/seccomp_rules*.c)) \
+	netns/blocklist_gen.c
 LIB_DIRS := base rootfs netns policy runtime
 LIB_OBJ  := $(call objects,$(filter-out $(MAINS),$(foreach d,$(LIB_DIRS),$(call sources,$(d)))))
 BENCH_OBJ := $(call objects,$(BENCH))
@@ -94,6 +95,20 @@ $(BUILD)/gen/policy/seccomp_default.h: $(BUILD)/seccomp_gen
 	$< $@ $(BUILD)/gen/policy/seccomp_default.pfc
 
 $(BUILD)/obj/policy/seccomp.o: $(BUILD)/gen/policy/seccomp_default.h
+
+# What is never reached is derived from tables, so that a review sees rows and not bytes.
+BLOCKLIST_CSV := netns/special-purpose.csv netns/platform.csv
+
+$(BUILD)/blocklist_gen: netns/blocklist_gen.c $(call objects,$(call sources,base) netns/ip.c)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(filter-out -MMD -MP,$(CFLAGS)) $(if $(SAN),$(LINK)) -o $@ \
+		$(filter %.c %.o,$^)
+
+$(BUILD)/gen/netns/blocklist_tables.h: $(BUILD)/blocklist_gen $(BLOCKLIST_CSV)
+	@mkdir -p $(@D)
+	$< $(BLOCKLIST_CSV) $@
+
+$(BUILD)/obj/netns/blocklist.o: $(BUILD)/gen/netns/blocklist_tables.h
 
 golden-seccomp: $(BUILD)/gen/policy/seccomp_default.h
 	cp $(BUILD)/gen/policy/seccomp_default.pfc policy/seccomp_default.pfc
@@ -148,7 +163,15 @@ $(BUILD)/tests/test_%: tests/unit/test_%.c $(TEST_LIB) $$(call unit_objects,$$(c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(filter-out -MMD -MP,$(CFLAGS)) -pie $(if $(SAN),-fsanitize=$(SAN)) -o $@ \
 		-DSECCOMP_BUILT_PFC='"$(BUILD)/gen/policy/seccomp_default.pfc"' \
+		-DBLOCKLIST_GEN='"$(BUILD)/blocklist_gen"' \
 		$(filter %.c %.o,$^) -lcmocka $(if $(filter test_tools%,$(@F)),-ljansson -linih)
+
+# The same tables, read by other means than the program's own.
+$(BUILD)/gen/tests/blocklist_derived.h: tests/unit/derive_blocklist.py $(BLOCKLIST_CSV)
+	@mkdir -p $(@D)
+	$(PYTHON) -B $< $(BLOCKLIST_CSV) > $@
+
+$(BUILD)/tests/test_netns_blocklist: $(BUILD)/gen/tests/blocklist_derived.h $(BUILD)/blocklist_gen
 
 unit: $(UNIT_BIN)
 	@tests/unit/run $(UNIT_BIN)

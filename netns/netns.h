@@ -22,3 +22,6 @@ must_check int netns_create(int *ret_fd, struct err *e);
 
 /* Brings up the loopback interface of the calling process's network namespace. */
 must_check int netns_loopback_up(struct err *e);
+
+#include "netns/blocklist.h"
+#include "netns/ip.h"

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "base/fd.h"
+#include "base/sys.h"
+#include "tools/cidr_file.h"
+
+enum {
+	FILE_SIZE_MAX = 64 << 20,
+	LINE_SIZE = 1024, /* of a file, with its end; most of it may be a comment */
+	ITEM_SIZE = 128, /* more than any network: enough of it for the error to show */
+};
+
+#define SPACE " \t\r"
+
+/* Adds the network in the first len bytes of text; spaces alone are none. */
+static int add(const char *text, size_t len, struct ip_ranges *v4, struct ip_ranges *v6,
+	       struct err *e)
+{
+	size_t before = strspn(text, SPACE);
+	char item[ITEM_SIZE];
+	struct cidr c;
+	int r;
+
+	if (before >= len)
+		return 0;
+	text += before;
+	len -= before;
+	while (strchr(SPACE, text[len - 1]))
+		len--;
+	if (len >= sizeof(item))
+		len = sizeof(item) - 1;
+	memcpy(item, text, len);
+	item[len] = '\0';
+	r = cidr_parse(item, &c, e);
+	if (r < 0)
+		return r;
+	return ip_ranges_add(c.ip.family == AF_INET ? v4 : v6, &c, e);
+}
+
+int cidr_list_parse(const char *text, struct ip_ranges *v4, struct ip_ranges *v6,
+		    struct err *e)
+{
+	size_t len;
+	int r;
+
+	for (;; text += len + 1) {
+		len = strcspn(text, ",");
+		r = add(text, len, v4, v6, e);
+		if (r < 0 || !text[len])
+			return r;
+	}
+}
+
+/* The file may lie where somebody hostile can write: no link is followed to a file that
+ * only we can read, and neither a FIFO nor an endless device is waited for. */
+static int open_file(const char *path, FILE **ret, struct err *e)
+{
+	auto_fd fd = sys_openat2(AT_FDCWD, path, O_RDONLY | O_NONBLOCK | O_NOCTTY,
+				 RESOLVE_NO_SYMLINKS);
+	struct stat st;
+
+	if (fd < 0 && errno == ELOOP)
+		return err_say(e, ELOOP, "%s is or passes through a symbolic link", path);
+	if (fd < 0)
+		return err_set(e, errno, "open %s", path);
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return err_say(e, EINVAL, "%s is not a regular file", path);
+	if (st.st_size > FILE_SIZE_MAX)
+		return err_say(e, EFBIG, "%s has more than %d bytes", path,
+			       FILE_SIZE_MAX);
+	*ret = fdopen(fd, "r");
+	if (!*ret)
+		return err_set(e, errno, "open %s", path);
+	fd_take(&fd);
+	return 0;
+}
+
+/* Adds the network of a line that was read with its end, if it has one. */
+static int add_line(const char *line, size_t len, struct ip_ranges *v4,
+		    struct ip_ranges *v6, struct err *e)
+{
+	if (strlen(line) != len)
+		return err_say(e, EINVAL, "a NUL byte");
+	if (len >= LINE_SIZE)
+		return err_say(e, EINVAL, "the line has more than %d bytes",
+			       LINE_SIZE - 1);
+	return add(line, strcspn(line, "#\n"), v4, v6, e);
+}
+
+int cidr_file_read(const char *path, struct ip_ranges *v4, struct ip_ranges *v6,
+		   struct err *e)
+{
+	char *line = NULL; /* freed by hand: the analyser loses track of getline() */
+	unsigned number = 0;
+	size_t size = 0;
+	ssize_t len;
+	FILE *f = NULL;
+	int r = open_file(path, &f, e);
+
+	if (r < 0)
+		return r;
+	while (r == 0 && (len = getline(&line, &size, f)) >= 0) {
+		number++;
+		r = add_line(line, (size_t)len, v4, v6, e);
+		if (r < 0)
+			err_wrap(e, "%s:%u", path, number);
+	}
+	if (r == 0 && ferror(f))
+		r = err_set(e, errno, "read %s", path);
+	free(line);
+	fclose(f);
+	return r;
+}
