@@ -48,7 +48,7 @@ objects = $(patsubst %,$(BUILD)/obj/%.o,$(basename $(1)))
 # Programs with a main of their own, and what only the build itself runs.
 BENCH    := $(sort $(wildcard tools/bench*.c tools/floor.c))
 MAINS    := tools/carrel-init.c $(BENCH) $(sort $(wildcard policy/seccomp_gen*.c policy/seccomp_rules*.c)) \
-	netns/blocklist_gen.c
+	$(sort $(wildcard netns/*_gen.c netns/*_rules.c))
 LIB_DIRS := base rootfs netns policy runtime
 LIB_OBJ  := $(call objects,$(filter-out $(MAINS),$(foreach d,$(LIB_DIRS),$(call sources,$(d)))))
 BENCH_OBJ := $(call objects,$(BENCH))
@@ -109,6 +109,39 @@ $(BUILD)/gen/netns/blocklist_tables.h: $(BUILD)/blocklist_gen $(BLOCKLIST_CSV)
 	$< $(BLOCKLIST_CSV) $@
 
 $(BUILD)/obj/netns/blocklist.o: $(BUILD)/gen/netns/blocklist_tables.h
+
+# So are the nftables rules encoded when carrel is: a start sends bytes that are there.
+RULESET_GEN := $(sort $(wildcard netns/ruleset_*gen.c netns/ruleset_rules.c netns/ruleset*.h))
+
+$(BUILD)/ruleset_gen: $(RULESET_GEN)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(filter-out -MMD -MP,$(CFLAGS)) $(if $(SAN),$(LINK)) -o $@ \
+		$(filter %.c,$^) -lnftnl -lmnl
+
+$(BUILD)/gen/netns/ruleset_messages.h: $(BUILD)/ruleset_gen
+	@mkdir -p $(@D)
+	$< $@
+
+$(BUILD)/obj/netns/ruleset.o: $(BUILD)/gen/netns/ruleset_messages.h
+
+# For tests only: carrel with one of the two rulesets let everything pass, to see that the
+# other one suffices. Same objects but for the encoded rules.
+WITHOUT_inside := -DCARREL_TEST_NO_HOST_RULES
+WITHOUT_host := -DCARREL_TEST_NO_INSIDE_RULES
+ONLY := $(BUILD)/only-inside/carrel $(BUILD)/only-host/carrel
+
+$(BUILD)/only-%/ruleset_gen: $(RULESET_GEN)
+	@mkdir -p $(@D)/gen/netns
+	$(CC) $(WITHOUT_$*) $(CPPFLAGS) $(filter-out -MMD -MP,$(CFLAGS)) $(if $(SAN),$(LINK)) -o $@ \
+		$(filter %.c,$^) -lnftnl -lmnl
+
+$(BUILD)/only-%/ruleset.o: netns/ruleset.c $(BUILD)/only-%/ruleset_gen
+	$(BUILD)/only-$*/ruleset_gen $(@D)/gen/netns/ruleset_messages.h
+	$(CC) -I$(@D)/gen $(CPPFLAGS) $(filter-out -MMD -MP,$(CFLAGS)) -c -o $@ $<
+
+$(BUILD)/only-%/carrel: $(BUILD)/only-%/ruleset.o $(CLI_OBJ) $(LIB_OBJ)
+	$(CC) $(LDFLAGS) -o $@ $(filter-out $(BUILD)/obj/netns/ruleset.o,$^) \
+		-l:libjansson.a -l:libinih.a
 
 golden-seccomp: $(BUILD)/gen/policy/seccomp_default.h
 	cp $(BUILD)/gen/policy/seccomp_default.pfc policy/seccomp_default.pfc
@@ -184,10 +217,10 @@ $(BUILD)/probes/%: tests/live/%.c
 
 $(BUILD)/probes/seccomp_sweep: tests/unit/seccomp_expect.txt
 
-live: all $(PROBES)
+live: all $(PROBES) $(ONLY)
 	@CARREL_BUILD=$(BUILD) $(PYTHON) tests/live/run
 
-vm: all $(PROBES)
+vm: all $(PROBES) $(ONLY)
 	@BUILD=$(BUILD) tests/vm/suite $(KERNELS)
 
 sanitize:

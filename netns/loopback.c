@@ -5,7 +5,7 @@
 #include <sys/socket.h>
 
 #include "base/fd.h"
-#include "netns/netns.h"
+#include "netns/loopback.h"
 
 int netns_loopback_up(struct err *e)
 {

@@ -77,7 +77,7 @@ int etc_fill(int dir, const struct rootfs_plan *plan, const struct rootfs_owner 
 	str_add(&s, "%s\n", plan->hostname);
 	r = skeleton_file(dir, "hostname", text, e);
 	if (r == 0)
-		r = skeleton_file(dir, "resolv.conf", "", e);
+		r = skeleton_file(dir, "resolv.conf", plan->resolv_conf, e);
 	if (r == 0 && whole)
 		r = fill_names(dir, owner, e);
 	if (r == 0 && whole)

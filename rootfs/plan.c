@@ -118,7 +118,7 @@ static void add_default(struct rootfs_plan *plan, const char *target, mode_t mod
 
 void rootfs_plan_init(struct rootfs_plan *plan)
 {
-	*plan = (struct rootfs_plan){ .hostname = "carrel" };
+	*plan = (struct rootfs_plan){ .hostname = "carrel", .resolv_conf = "" };
 	add_default(plan, "/tmp", 01777, false, false);
 	add_default(plan, "/run", 0755, true, true);
 	add_default(plan, "/dev/shm", 01777, false, true);

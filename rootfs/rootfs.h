@@ -70,6 +70,7 @@ struct rootfs_owner {
 struct rootfs_plan {
 	const char *rootfs; /* a directory on the host; NULL: the host's own /usr */
 	const char *hostname; /* for /etc/hostname and /etc/hosts */
+	const char *resolv_conf; /* the text of /etc/resolv.conf */
 	struct rootfs_mount mounts[ROOTFS_MOUNTS_MAX];
 	unsigned count;
 };

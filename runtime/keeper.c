@@ -263,6 +263,8 @@ static int keep(struct keeper *k, struct run_result *ret, struct err *e)
 	r = cgroup_kill(&k->sb->cgroup, e);
 	if (r == 0)
 		r = cgroup_read_usage(&k->sb->cgroup, &ret->usage, e);
+	if (r == 0)
+		r = netns_read_usage(&k->sb->netns, &ret->network, e);
 	if (r < 0)
 		return r;
 	judge(k, status, ret);
@@ -310,7 +312,9 @@ static int run(struct keeper *k, const struct runtime_config *config,
 	struct err destroy_err;
 	int r, destroyed;
 
-	r = check_stdio(e);
+	r = netns_plan_check(&config->network, &spec->network, e);
+	if (r == 0)
+		r = check_stdio(e);
 	if (r == 0)
 		r = block_signals(&k->signals, e);
 	raise_descriptor_limit();
@@ -322,6 +326,8 @@ static int run(struct keeper *k, const struct runtime_config *config,
 	ret->id_base = sb.owner.id_base;
 	ret->ids_direct = sb.sources.direct;
 	r = start(k, ret, e);
+	ret->address4 = sb.netns.address4;
+	ret->address6 = sb.netns.address6;
 	if (r == 0)
 		r = keep(k, ret, e);
 	terminal_stop(&k->terminal);

@@ -52,7 +52,7 @@ static int join_early(void *context, struct err *e)
 	/* Its root is our own cgroup: /proc/self/cgroup says "/" (E-28). */
 	if (unshare(CLONE_NEWCGROUP) < 0)
 		return err_set(e, errno, "unshare the cgroup namespace");
-	if (setns(c->sb->netns, CLONE_NEWNET) < 0)
+	if (setns(c->sb->netns.fd, CLONE_NEWNET) < 0)
 		return err_set(e, errno, "enter the network namespace");
 	return 0;
 }

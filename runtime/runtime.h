@@ -37,6 +37,7 @@ struct runtime_config {
 	const char *state_dir; /* default /run/carrel; made if absent, root's alone */
 	uint32_t id_first; /* first host uid and gid of the block for sandboxes */
 	uint32_t id_ranges; /* how many ranges of 65536 it has: sandboxes at a time */
+	struct netns_settings network;
 };
 
 /* The defaults: ids 0x70000000 to 0x7ffdffff, which systemd's uid list (UIDS-GIDS)
@@ -46,6 +47,7 @@ struct runtime_config runtime_config_defaults(void);
 /* What a sandbox and its command shall be. Strings belong to the caller. */
 struct spec {
 	struct rootfs_plan files;
+	struct netns_plan network;
 	struct cgroup_limits limits;
 	struct rlimit_list rlimits;
 	uid_t uid; /* inside: 1 to 65534 */
@@ -63,7 +65,7 @@ enum {
 };
 
 /* An otherwise empty spec with carrel's default limits: 512 MiB, one processor, 256
- * processes, nofile 4096, no core dumps. */
+ * processes, nofile 4096, no core dumps, no network. */
 void spec_init(struct spec *spec);
 
 /* Refuses what cannot be run, before anything is made. Also completes and sorts the
@@ -90,6 +92,8 @@ struct run_result {
 	int signal; /* that ended the command; 0: none */
 	uint64_t wall_ms;
 	struct cgroup_usage usage;
+	struct netns_usage network; /* all zero without egress; the caller frees it */
+	struct ip address4, address6; /* the sandbox's; family 0: none */
 	uint32_t id_base; /* first host id of the sandbox's range */
 	bool ids_direct; /* a volume could not be id-mapped: its owner's ids are mapped */
 	char error[252]; /* start_failed: the sentence; otherwise empty */

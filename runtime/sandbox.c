@@ -82,7 +82,8 @@ int sandbox_prepare(const struct runtime_config *config, const struct spec *spec
 	*ret = (struct sandbox){
 		.spec = spec,
 		.slot = SLOT_NONE,
-		.netns = -1,
+		.settings = &config->network,
+		.netns = NETNS_NONE,
 		.userns = -1,
 		.cgroup = CGROUP_NONE,
 		.init_image = -1,
@@ -104,11 +105,19 @@ int sandbox_prepare(const struct runtime_config *config, const struct spec *spec
 	return r;
 }
 
+static int record_network(void *slot, const char *host_end, struct err *e)
+{
+	return slot_record_network(slot, host_end, e);
+}
+
 /* What PID 1 needs only in the end, made while it builds the mounts on another
  * processor. Sent in the order in which init.c takes it. */
 static int send_late(struct sandbox *sb, struct err *e)
 {
-	int r = netns_create(&sb->netns, e);
+	const struct netns_place place = { .first = sb->slot.index,
+					   .record = record_network,
+					   .context = &sb->slot };
+	int r = netns_create(sb->settings, &sb->spec->network, &place, &sb->netns, e);
 
 	if (r == 0)
 		r = make_userns(sb, e);
@@ -119,7 +128,7 @@ static int send_late(struct sandbox *sb, struct err *e)
 	if (r < 0)
 		return r;
 	return steps_send_fds(sb->channel[0],
-			      (int[]){ sb->netns, sb->userns, sb->init_image }, 3, e);
+			      (int[]){ sb->netns.fd, sb->userns, sb->init_image }, 3, e);
 }
 
 int sandbox_start(struct sandbox *sb, struct err *e)
@@ -177,7 +186,7 @@ int sandbox_find_cause(struct sandbox *sb, struct err *e)
 
 int sandbox_destroy(struct sandbox *sb, struct err *e)
 {
-	struct err ignored;
+	struct err ignored, one;
 	int r = 0;
 
 	/* Everything at once, so that nothing inside sees half of it go. If it cannot be
@@ -199,7 +208,10 @@ int sandbox_destroy(struct sandbox *sb, struct err *e)
 	process_end(&sb->init);
 	if (sb->cgroup.host)
 		r = cgroup_destroy(&sb->cgroup, e);
-	fd_close(&sb->netns);
+	if (netns_destroy(&sb->netns, &one) < 0 && r == 0) {
+		*e = one;
+		r = e->code;
+	}
 	fd_close(&sb->userns);
 	/* A record of something that is still there must stay for the next one to read.
 	 */

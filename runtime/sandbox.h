@@ -14,7 +14,8 @@ struct sandbox {
 	struct slot slot;
 	struct rootfs_owner owner;
 	struct rootfs_sources sources;
-	int netns;
+	const struct netns_settings *settings;
+	struct netns netns;
 	int userns; /* of the payload and of carrel-init */
 	struct cgroup cgroup;
 	int init_image; /* carrel-init in a sealed memfd */

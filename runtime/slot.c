@@ -24,8 +24,10 @@ static const char magic[8] = "carrel1";
 
 enum {
 	BOOT_ID_SIZE = 40,
-	RECORD_MAX = CGROUP_TREE_MAX * (CGROUP_PATH_MAX + CGROUP_NAME_MAX + 2),
+	RECORD_MAX = CGROUP_TREE_MAX * (CGROUP_PATH_MAX + CGROUP_NAME_MAX + 2) + 64,
 };
+
+#define NETWORK_MARK "network " /* before a host end; cgroups are absolute paths */
 
 struct entry {
 	uint32_t pid; /* owner; 0: free */
@@ -50,11 +52,14 @@ struct locked {
 
 struct runtime_config runtime_config_defaults(void)
 {
-	return (struct runtime_config){
+	struct runtime_config config = {
 		.state_dir = "/run/carrel",
 		.id_first = 0x70000000,
 		.id_ranges = 0xffe,
 	};
+
+	netns_settings_init(&config.network);
+	return config;
 }
 
 static int open_parent_checked(int parent, const char *name, int *ret, struct err *e)
@@ -257,12 +262,14 @@ static int reclaim(int state_dir, uint32_t id_base, struct err *e)
 	if (n < 0)
 		return err_set(e, (int)-n, "read %s", name);
 	for (; *line; line = end) {
+		size_t len = strlen(NETWORK_MARK);
 		int r;
 
 		end = strchrnul(line, '\n');
 		if (*end)
 			*end++ = '\0';
-		r = cgroup_reclaim(line, e);
+		r = strncmp(line, NETWORK_MARK, len) ? cgroup_reclaim(line, e)
+						     : netns_reclaim(line + len, e);
 		if (r < 0)
 			return r;
 	}
@@ -370,6 +377,23 @@ int slot_record(const struct slot *slot, const struct cgroup_host *host, struct 
 	r = fd_write_all(fd, text, s.len);
 	if (r < 0)
 		return err_set(e, -r, "record the sandbox in %s", name);
+	return 0;
+}
+
+int slot_record_network(const struct slot *slot, const char *host_end, struct err *e)
+{
+	char name[24], text[64];
+	auto_fd fd = -1;
+	int r = str_format(text, sizeof(text), NETWORK_MARK "%s\n", host_end);
+
+	record_name(name, sizeof(name), slot->id_base);
+	if (r == 0) {
+		fd = openat(slot->state_dir, name,
+			    O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
+		r = fd < 0 ? -errno : fd_write_all(fd, text, strlen(text));
+	}
+	if (r < 0)
+		return err_set(e, -r, "record the sandbox's network in %s", name);
 	return 0;
 }
 

@@ -11,7 +11,8 @@
 /*
  * STATE_DIR/slots-FIRST holds one entry a range: who has it. Allocation takes a lock on
  * the file for a few microseconds. STATE_DIR/run/BASE lists the cgroups of the sandbox
- * with that range; it is written before the first of them is made. Whoever comes next
+ * with that range, and its host end if there are set elements for that; it is written
+ * before the first of them is made. Whoever comes next
  * finds the entries whose owner is dead, removes what they list and frees them.
  */
 
@@ -34,6 +35,11 @@ must_check int slot_acquire(const struct runtime_config *config, struct slot *re
 /* Records where the sandbox's cgroups will be. Must come before cgroup_create(). */
 must_check int slot_record(const struct slot *slot, const struct cgroup_host *host,
 			   struct err *e);
+
+/* Adds the sandbox's host end to the record. Must come before there is anything on the
+ * host under that name. */
+must_check int slot_record_network(const struct slot *slot, const char *host_end,
+				   struct err *e);
 
 /* Forgets the record and gives the range back. Must come after everything that was
  * recorded is gone. Harmless on SLOT_NONE. */

@@ -39,6 +39,7 @@ void spec_init(struct spec *spec)
 		.gid = 1000,
 	};
 	rootfs_plan_init(&spec->files);
+	netns_plan_init(&spec->network);
 }
 
 /* RFC 1123 names, as sethostname and /etc/hosts can hold them. */

@@ -18,6 +18,8 @@ static const struct command {
 } commands[] = {
 	{ "run", "[OPTIONS] [--] COMMAND [ARG...]",
 	  "run one command in a sandbox of its own, gone afterwards", cmd_run },
+	{ "network", "up|down|show [OPTIONS]", "the host's side of filtered egress",
+	  cmd_network },
 	{ "doctor", "[OPTIONS]", "try everything that carrel needs of this host's kernel",
 	  cmd_doctor },
 	{ "help", "", "print this", cmd_help },

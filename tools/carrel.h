@@ -4,4 +4,5 @@
 
 /* Each gets the words behind its name, NULL-terminated, and returns the exit status. */
 int cmd_run(char **argv);
+int cmd_network(char **argv);
 int cmd_doctor(char **argv);

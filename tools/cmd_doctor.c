@@ -212,7 +212,7 @@ static int examine(struct doctor *d, const struct config *config, struct err *e)
 int cmd_doctor(char **argv)
 {
 	struct doctor d = { 0 };
-	struct config config;
+	struct config config = { 0 };
 	struct err e = { 0 };
 	int status = STATUS_USABLE, r = parse(&d, argv, &config, &e);
 
@@ -223,6 +223,7 @@ int cmd_doctor(char **argv)
 	if (r == 0 && fflush(stdout) != 0)
 		r = err_set(&e, errno, "write to standard output");
 	free(d.results);
+	config_free(&config);
 	if (r < 0) {
 		fprintf(stderr, "carrel: doctor: %s\n", e.msg);
 		status = RUN_STATUS_FAILED;

@@ -15,10 +15,11 @@
 #include "base/str.h"
 #include "runtime/runtime.h"
 #include "tools/carrel.h"
+#include "tools/cidr_file.h"
 #include "tools/config.h"
+#include "tools/config_network.h"
 #include "tools/environment.h"
 #include "tools/options.h"
-
 #include "tools/result.h"
 
 enum {
@@ -30,6 +31,8 @@ struct run_args {
 	struct spec spec;
 	struct environment env;
 	const char *config_path;
+	const char *network_option; /* one that needs --network egress */
+	char resolv_conf[NETNS_DNS_MAX * (IP_TEXT_MAX + 16)];
 	const char *workspace;
 	uint64_t max_duration_ms;
 	int result_fd;
@@ -218,11 +221,60 @@ static int set_hostname(void *context, char *value, struct err *e)
 
 static int set_network(void *context, char *value, struct err *e)
 {
-	(void)context;
-	if (strcmp(value, "none"))
-		return err_say(e, EINVAL,
-			       "\"%s\" is not a network that this version offers: none",
+	struct run_args *a = context;
+
+	a->spec.network.egress = !strcmp(value, "egress");
+	if (!a->spec.network.egress && strcmp(value, "none"))
+		return err_say(e, EINVAL, "\"%s\" is neither \"none\" nor \"egress\"",
 			       value);
+	return 0;
+}
+
+static int add_deny(void *context, char *value, struct err *e)
+{
+	struct run_args *a = context;
+
+	a->network_option = "--deny";
+	return cidr_list_parse(value, &a->spec.network.deny4, &a->spec.network.deny6, e);
+}
+
+static int add_allow(void *context, char *value, struct err *e)
+{
+	struct run_args *a = context;
+	struct netns_plan *plan = &a->spec.network;
+	int r;
+
+	a->network_option = "--allow";
+	if (plan->allow_count == NETNS_ALLOW_MAX)
+		return err_say(e, E2BIG, "more than %d exceptions", NETNS_ALLOW_MAX);
+	r = cidr_port_parse(value, &plan->allow[plan->allow_count], e);
+	if (r == 0)
+		plan->allow_count++;
+	return r;
+}
+
+static int add_dns(void *context, char *value, struct err *e)
+{
+	struct run_args *a = context;
+	struct netns_plan *plan = &a->spec.network;
+
+	a->network_option = "--dns";
+	if (plan->dns_count == NETNS_DNS_MAX)
+		return err_say(e, E2BIG, "more than %d resolvers", NETNS_DNS_MAX);
+	if (ip_parse(value, &plan->dns[plan->dns_count]) < 0)
+		return err_say(e, EINVAL, "\"%s\" is not an address", value);
+	plan->dns_count++;
+	return 0;
+}
+
+static int set_ipv6(void *context, char *value, struct err *e)
+{
+	struct run_args *a = context;
+
+	(void)value;
+	(void)e;
+	a->network_option = "--ipv6";
+	a->spec.network.ipv6 = true;
 	return 0;
 }
 
@@ -319,8 +371,15 @@ static const struct option_row options[] = {
 	{ "pids-limit", 0, "N", "processes and threads (256)", set_pids },
 	{ "ulimit", 0, "NAME=SOFT[:HARD]", "limit of each process, such as nofile=1024",
 	  set_ulimit },
-	{ "network", 0, "none", "network: only a loopback interface (none)",
+	{ "network", 0, "none|egress",
+	  "only a loopback interface, or a way to the public internet (none)",
 	  set_network },
+	{ "deny", 0, "CIDR", "egress: deny it as well; CARREL_DENY holds more",
+	  add_deny },
+	{ "allow", 0, "CIDR[:PORT]", "egress: an exception to what is denied",
+	  add_allow },
+	{ "dns", 0, "IP", "egress: resolver, instead of the host's", add_dns },
+	{ "ipv6", 0, NULL, "egress: IPv6 too", set_ipv6 },
 	{ "hostname", 0, "NAME", "hostname inside (carrel)", set_hostname },
 	{ "label", 0, "K=V", "label, repeated in the result", add_label },
 	{ "timeout", 0, "TIME", "end the command after TIME, with status 124",
@@ -392,6 +451,30 @@ static int open_result_file(const char *path, int *ret_fd, struct err *e)
 	return 0;
 }
 
+/* Denials of the environment, resolvers of the host, and whether all may be had. */
+static int complete_network(struct run_args *a, struct config *config, struct err *e)
+{
+	struct netns_plan *plan = &a->spec.network;
+	const char *more = getenv("CARREL_DENY");
+	int r = 0;
+
+	if (!plan->egress && a->network_option)
+		return err_say(e, EINVAL, "%s needs --network egress", a->network_option);
+	if (!plan->egress)
+		return 0;
+	if (more && cidr_list_parse(more, &plan->deny4, &plan->deny6, e) < 0)
+		return err_wrap(e, "CARREL_DENY");
+	ip_ranges_merge(&plan->deny4);
+	ip_ranges_merge(&plan->deny6);
+	config_network_finish(config);
+	r = config_network_check_allow(config, plan, e);
+	if (r == 0)
+		r = config_network_resolv_conf(config, plan, a->resolv_conf,
+					       sizeof(a->resolv_conf), e);
+	a->spec.files.resolv_conf = a->resolv_conf;
+	return r;
+}
+
 /* From words to a spec that can be run. */
 static int parse(struct run_args *a, char **argv, struct config *config, struct err *e)
 {
@@ -409,6 +492,9 @@ static int parse(struct run_args *a, char **argv, struct config *config, struct 
 	a->spec.envp = a->env.list;
 	if (!a->spec.directory)
 		a->spec.directory = a->workspace ? ROOTFS_WORKSPACE : "/";
+	r = complete_network(a, config, e);
+	if (r < 0)
+		return r;
 	if (a->max_duration_ms &&
 	    (!a->spec.timeout_ms || a->max_duration_ms < a->spec.timeout_ms))
 		a->spec.timeout_ms = a->max_duration_ms;
@@ -450,6 +536,7 @@ static int run(struct run_args *a, const struct config *config, int *ret_status,
 	r = run_command(&config->runtime, &a->spec, &result, e);
 	*ret_status = result.exit_code;
 	written = write_results(a, file, &result, &write_err);
+	netns_usage_free(&result.network);
 	if (r == 0 && written < 0) {
 		*ret_status = RUN_STATUS_FAILED;
 		*e = write_err;
@@ -470,7 +557,7 @@ static void print_error(const struct err *e)
 int cmd_run(char **argv)
 {
 	struct run_args a = { .result_fd = -1 };
-	struct config config;
+	struct config config = { 0 };
 	struct err e;
 	int status = RUN_STATUS_FAILED, r;
 
@@ -483,5 +570,7 @@ int cmd_run(char **argv)
 	if (r < 0)
 		print_error(&e);
 	environment_free(&a.env);
+	netns_plan_free(&a.spec.network);
+	config_free(&config);
 	return status;
 }

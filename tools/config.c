@@ -7,48 +7,61 @@
 #include "base/num.h"
 #include "base/str.h"
 #include "tools/config.h"
+#include "tools/config_network.h"
 
 enum {
 	ID_FIRST_MIN = 65536, /* below are the host's own accounts */
 	ID_LAST_MAX = 0x7fffffff, /* devpts of Linux 6.1 and 6.12 takes no group above */
 };
 
-static int set_id_first(struct config *c, const char *value)
+static int set_id_first(struct config *c, const char *value, struct err *e)
 {
 	uint64_t first;
 
 	if (num_parse(value, ID_FIRST_MIN, ID_LAST_MAX, &first) < 0)
-		return -EINVAL;
+		return err_say(e, EINVAL, "expected a host id of 65536 or more");
 	c->runtime.id_first = (uint32_t)first;
 	return 0;
 }
 
-static int set_id_ranges(struct config *c, const char *value)
+static int set_id_ranges(struct config *c, const char *value, struct err *e)
 {
 	uint64_t ranges;
 
 	if (num_parse(value, 1, 65535, &ranges) < 0)
-		return -EINVAL;
+		return err_say(e, EINVAL, "expected a number of 1 to 65535");
 	c->runtime.id_ranges = (uint32_t)ranges;
 	return 0;
 }
 
-static int set_state_dir(struct config *c, const char *value)
+static int set_state_dir(struct config *c, const char *value, struct err *e)
 {
-	if (*value != '/')
-		return -EINVAL;
+	if (*value != '/' ||
+	    str_format(c->state_dir, sizeof(c->state_dir), "%s", value) < 0)
+		return err_say(e, EINVAL, "expected an absolute path");
 	c->runtime.state_dir = c->state_dir;
-	return str_format(c->state_dir, sizeof(c->state_dir), "%s", value);
+	return 0;
 }
 
-static const struct {
-	const char *section, *key, *expects;
-	int (*set)(struct config *c, const char *value);
-} rows[] = {
-	{ "ids", "first", "a host id of 65536 or more", set_id_first },
-	{ "ids", "ranges", "a number of 1 to 65535", set_id_ranges },
-	{ "state", "dir", "an absolute path", set_state_dir },
+static const struct config_row own_rows[] = {
+	{ "ids", "first", set_id_first },
+	{ "ids", "ranges", set_id_ranges },
+	{ "state", "dir", set_state_dir },
+	{ NULL, NULL, NULL },
 };
+
+static const struct config_row *const tables[] = { own_rows, config_network_rows };
+
+static const struct config_row *find_row(const char *section, const char *key)
+{
+	for (size_t i = 0; i < sizeof(tables) / sizeof(*tables); i++) {
+		for (const struct config_row *row = tables[i]; row->key; row++) {
+			if (!strcmp(section, row->section) && !strcmp(key, row->key))
+				return row;
+		}
+	}
+	return NULL;
+}
 
 struct reader {
 	struct config *config;
@@ -103,21 +116,19 @@ static char *next_line(char *buf, int size, void *stream)
 static int take(void *user, const char *section, const char *key, const char *value)
 {
 	struct reader *rd = user;
+	const struct config_row *row = find_row(section, key);
 
 	if (rd->e->code)
 		return 0;
 	rd->error = rd->line;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		if (strcmp(section, rows[i].section) || strcmp(key, rows[i].key))
-			continue;
-		if (rows[i].set(rd->config, value) == 0)
-			return 1;
-		err_say(rd->e, EINVAL, "%s:%u: [%s] %s = %s: expected %s", rd->path,
-			rd->line, section, key, value, rows[i].expects);
-		return 0;
-	}
-	err_say(rd->e, EINVAL, "%s:%u: unknown key \"%s\" in section [%s]", rd->path,
-		rd->line, key, section);
+	if (row && row->set(rd->config, value, rd->e) == 0)
+		return 1;
+	if (row)
+		err_wrap(rd->e, "%s:%u: [%s] %s = %s", rd->path, rd->line, section, key,
+			 value);
+	else
+		err_say(rd->e, EINVAL, "%s:%u: unknown key \"%s\" in section [%s]",
+			rd->path, rd->line, key, section);
 	return 0;
 }
 
@@ -140,7 +151,7 @@ int config_read(const char *path, struct config *ret, struct err *e)
 	int line;
 
 	*e = (struct err){ 0 };
-	*ret = (struct config){ .runtime = runtime_config_defaults() };
+	*ret = (struct config){ .runtime = runtime_config_defaults(), .allow_any = true };
 	rd.file = fopen(rd.path, "re");
 	if (!rd.file && !path && errno == ENOENT)
 		return 0;
@@ -157,4 +168,9 @@ int config_read(const char *path, struct config *ret, struct err *e)
 		return err_say(e, EINVAL, "%s:%d: not a section, key = value or comment",
 			       rd.path, line);
 	return check(ret, rd.path, e);
+}
+
+void config_free(struct config *c)
+{
+	netns_settings_free(&c->runtime.network);
 }

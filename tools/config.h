@@ -9,13 +9,27 @@
 
 enum { CONFIG_VALUE_MAX = 256 };
 
+struct config;
+
+/* One key of the file. */
+struct config_row {
+	const char *section, *key;
+	int (*set)(struct config *c, const char *value, struct err *e);
+};
+
 /* What the file says, over the defaults. */
 struct config {
 	struct runtime_config runtime;
 	char state_dir[CONFIG_VALUE_MAX]; /* behind runtime.state_dir */
+	bool dns_named; /* runtime.network.dns is the file's */
+	/* Exceptions that may be asked for. */
+	bool allow_any;
+	struct cidr_port allow[NETNS_ALLOW_MAX];
+	unsigned allow_count;
 };
 
 /* Reads the file at `path`, or the one at CONFIG_PATH if there is one (path NULL).
- * Unknown sections, keys and malformed values are errors with file and line. *ret must
- * not be moved afterwards. */
+ * Unknown sections, keys and malformed values are errors with file and line. *ret is for
+ * config_free(), also on failure, and must not be moved. */
 must_check int config_read(const char *path, struct config *ret, struct err *e);
+void config_free(struct config *c);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <jansson.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,6 +47,66 @@ static json_t *labels_object(char *const *labels)
 	return object;
 }
 
+static json_t *address(const struct ip *ip)
+{
+	char text[IP_TEXT_MAX];
+
+	return json_string(ip->family ? ip_format(text, ip) : "");
+}
+
+static json_t *network_object(const struct run_result *result)
+{
+	const struct netns_usage *n = &result->network;
+
+	if (!result->address4.family)
+		return json_pack("{s:s}", "mode", "none");
+	return json_pack("{s:s, s:o, s:o, s:I, s:I, s:I, s:I}", "mode", "egress",
+			 "address", address(&result->address4), "address6",
+			 address(&result->address6), "rx_bytes", (json_int_t)n->rx_bytes,
+			 "rx_packets", (json_int_t)n->rx_packets, "tx_bytes",
+			 (json_int_t)n->tx_bytes, "tx_packets",
+			 (json_int_t)n->tx_packets);
+}
+
+/* By name where there is one that everybody knows. */
+static json_t *protocol(uint8_t number)
+{
+	static const struct {
+		uint8_t number;
+		const char *name;
+	} known[] = {
+		{ IPPROTO_TCP, "tcp" },         { IPPROTO_UDP, "udp" },
+		{ IPPROTO_ICMP, "icmp" },       { IPPROTO_ICMPV6, "icmpv6" },
+		{ IPPROTO_UDPLITE, "udplite" }, { IPPROTO_SCTP, "sctp" },
+		{ IPPROTO_IGMP, "igmp" },
+	};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
+		if (known[i].number == number)
+			return json_string(known[i].name);
+	}
+	return json_sprintf("%u", number);
+}
+
+static json_t *denials_array(const struct netns_usage *n)
+{
+	json_t *array = json_array();
+
+	for (unsigned i = 0; array && i < n->denial_count; i++) {
+		const struct netns_denial *d = &n->denials[i];
+		json_t *one =
+			json_pack("{s:o, s:i, s:o, s:I}", "address", address(&d->address),
+				  "port", (int)d->port, "protocol", protocol(d->protocol),
+				  "count", (json_int_t)d->count);
+
+		if (json_array_append_new(array, one) < 0) {
+			json_decref(array);
+			return NULL;
+		}
+	}
+	return array;
+}
+
 int result_write(int fd, const struct run_result *result, char *const *labels,
 		 struct err *e)
 {
@@ -53,7 +114,8 @@ int result_write(int fd, const struct run_result *result, char *const *labels,
 	auto_free char *text = NULL;
 	char error[4 * sizeof(result->error)]; /* may quote bytes that are no UTF-8 */
 	json_t *object = json_pack(
-		"{s:s, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:I, s:s, s:s, s:o}",
+		"{s:s, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:I, s:s, s:s, s:o, "
+		"s:o, s:o, s:I}",
 		"reason", run_reason_name(result->reason), "exit_code", result->exit_code,
 		"signal", result->signal, "wall_ms", (json_int_t)result->wall_ms,
 		"cpu_user_ms", (json_int_t)(u->cpu_user_us / 1000), "cpu_sys_ms",
@@ -62,7 +124,9 @@ int result_write(int fd, const struct run_result *result, char *const *labels,
 		u->oom_kills > 0, "truncated", 0, "id_base", (json_int_t)result->id_base,
 		"id_mapping", result->ids_direct ? "direct" : "mount", "error",
 		str_escape(error, sizeof(error), result->error), "labels",
-		labels_object(labels));
+		labels_object(labels), "network", network_object(result), "denials",
+		denials_array(&result->network), "denials_lost",
+		(json_int_t)result->network.denials_lost);
 	int r;
 
 	text = object ? json_dumps(object, JSON_COMPACT) : NULL;

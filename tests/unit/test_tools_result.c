@@ -109,7 +109,11 @@ static void result_has_every_field_with_its_type(void **state)
 	assert_text(object, "error", "");
 	assert_true(json_is_object(json_object_get(object, "labels")));
 	assert_int_equal(json_object_size(json_object_get(object, "labels")), 0);
-	assert_int_equal(json_object_size(object), 14);
+	assert_text(json_object_get(object, "network"), "mode", "none");
+	assert_true(json_is_array(json_object_get(object, "denials")));
+	assert_int_equal(json_array_size(json_object_get(object, "denials")), 0);
+	assert_integer(object, "denials_lost", 0);
+	assert_int_equal(json_object_size(object), 17);
 	json_decref(object);
 }
 

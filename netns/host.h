@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The host's side of filtered egress, as a sandbox's start and end need it. */
+#pragma once
+
+#include "netns/netns.h"
+
+/* Netlink sockets of the host's network namespace. */
+struct host {
+	int route, rules;
+};
+
+#define HOST_NONE ((struct host){ .route = -1, .rules = -1 })
+
+/* Opens them; the calling process must be there. *ret is for host_close(). */
+must_check int host_open(struct host *ret, struct err *e);
+
+/* Harmless on HOST_NONE. */
+void host_close(struct host *host);
+
+/* Sets the host's side up unless it is as the settings want it already. −EBUSY when it is
+ * different and sandboxes rely on it. */
+must_check int host_ensure(const struct host *host, const struct netns_settings *settings,
+			   bool ipv6, struct err *e);

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/ip.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <linux/veth.h>
+#include <net/if.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "netns/link.h"
+
+/* What an end is told by netlink; `forwarding` comes on top. */
+static const struct {
+	uint16_t key;
+	uint32_t value;
+} hardened4[] = {
+	{ IPV4_DEVCONF_ACCEPT_REDIRECTS, 0 }, { IPV4_DEVCONF_SEND_REDIRECTS, 0 },
+	{ IPV4_DEVCONF_SECURE_REDIRECTS, 0 }, { IPV4_DEVCONF_ACCEPT_SOURCE_ROUTE, 0 },
+	{ IPV4_DEVCONF_ROUTE_LOCALNET, 0 },   { IPV4_DEVCONF_PROXY_ARP, 0 },
+	{ IPV4_DEVCONF_RP_FILTER, 1 },        { IPV4_DEVCONF_ARP_IGNORE, 1 },
+};
+
+/* What it is told through /proc/sys: netlink does not set these. */
+static const struct {
+	const char *key;
+	char value;
+} hardened6[] = {
+	{ "accept_ra", '0' },     { "accept_redirects", '0' },
+	{ "autoconf", '0' },      { "accept_dad", '0' },
+	{ "addr_gen_mode", '1' }, { "accept_source_route", '0' },
+};
+
+/* --- messages ---------------------------------------------------------------------- */
+
+static void put_end(struct nl_batch *b, const struct link_end *end)
+{
+	nl_put_string(b, IFLA_IFNAME, end->name);
+	nl_put(b, IFLA_ADDRESS, end->mac, sizeof(end->mac));
+	if (end->group)
+		nl_put_u32(b, IFLA_GROUP, end->group);
+}
+
+void link_add_veth(struct nl_batch *b, const struct link_end *inside,
+		   const struct link_end *outside, int netns)
+{
+	const struct ifinfomsg head = { .ifi_index = (int)inside->index };
+	const struct ifinfomsg peer_head = { .ifi_index = (int)outside->index };
+	size_t info, data, peer;
+
+	nl_message(b, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &head, sizeof(head),
+		   "make a veth");
+	put_end(b, inside);
+	info = nl_nest(b, IFLA_LINKINFO);
+	nl_put_string(b, IFLA_INFO_KIND, "veth");
+	data = nl_nest(b, IFLA_INFO_DATA);
+	/* This attribute begins with a header of its own. */
+	peer = nl_nest(b, VETH_INFO_PEER);
+	nl_put_raw(b, &peer_head, sizeof(peer_head));
+	put_end(b, outside);
+	nl_put_u32(b, IFLA_NET_NS_FD, (uint32_t)netns);
+	nl_nest_end(b, peer);
+	nl_nest_end(b, data);
+	nl_nest_end(b, info);
+}
+
+void link_harden(struct nl_batch *b, const struct link_end *end, bool ipv6)
+{
+	const struct ifinfomsg head = { .ifi_index = (int)end->index };
+	size_t spec, family, conf;
+
+	nl_message(b, RTM_SETLINK, 0, &head, sizeof(head), "harden a veth");
+	spec = nl_nest(b, IFLA_AF_SPEC);
+	family = nl_nest(b, AF_INET);
+	conf = nl_nest(b, IFLA_INET_CONF);
+	nl_put_u32(b, IPV4_DEVCONF_FORWARDING, end->forwarding);
+	for (size_t i = 0; i < sizeof(hardened4) / sizeof(*hardened4); i++)
+		nl_put_u32(b, hardened4[i].key, hardened4[i].value);
+	nl_nest_end(b, conf);
+	nl_nest_end(b, family);
+	if (ipv6) {
+		family = nl_nest(b, AF_INET6);
+		nl_put_u8(b, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+		nl_nest_end(b, family);
+	}
+	nl_nest_end(b, spec);
+}
+
+static size_t size_of(const struct ip *ip)
+{
+	return ip->family == AF_INET ? 4 : 16;
+}
+
+void link_add_address(struct nl_batch *b, const struct link_end *end,
+		      const struct ip *own, const struct ip *peer)
+{
+	const struct ifaddrmsg address = {
+		.ifa_family = (uint8_t)own->family,
+		.ifa_prefixlen = (uint8_t)(8 * size_of(own) - 1),
+		.ifa_flags = IFA_F_PERMANENT | IFA_F_NODAD,
+		.ifa_scope = RT_SCOPE_UNIVERSE,
+		.ifa_index = end->index,
+	};
+	const struct ndmsg neighbour = {
+		.ndm_family = (uint8_t)own->family,
+		.ndm_ifindex = (int)end->index,
+		.ndm_state = NUD_PERMANENT,
+	};
+
+	nl_message(b, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, &address, sizeof(address),
+		   "add an address to a veth");
+	nl_put(b, IFA_LOCAL, own->addr, size_of(own));
+	nl_put(b, IFA_ADDRESS, own->addr, size_of(own));
+	nl_message(b, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &neighbour,
+		   sizeof(neighbour), "add a neighbour to a veth");
+	nl_put(b, NDA_DST, peer->addr, size_of(peer));
+	nl_put(b, NDA_LLADDR, end->peer_mac, sizeof(end->peer_mac));
+}
+
+void link_up(struct nl_batch *b, unsigned index)
+{
+	const struct ifinfomsg head = { .ifi_index = (int)index,
+					.ifi_flags = IFF_UP,
+					.ifi_change = IFF_UP };
+
+	nl_message(b, RTM_SETLINK, 0, &head, sizeof(head), "bring up an interface");
+}
+
+void link_add_default_route(struct nl_batch *b, unsigned index, const struct ip *gateway)
+{
+	const struct rtmsg head = {
+		.rtm_family = (uint8_t)gateway->family,
+		.rtm_table = RT_TABLE_MAIN,
+		.rtm_protocol = RTPROT_BOOT,
+		.rtm_scope = RT_SCOPE_UNIVERSE,
+		.rtm_type = RTN_UNICAST,
+	};
+
+	nl_message(b, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &head, sizeof(head),
+		   "add the default route");
+	nl_put(b, RTA_GATEWAY, gateway->addr, size_of(gateway));
+	nl_put_u32(b, RTA_OIF, index);
+}
+
+/* --- sysctls ----------------------------------------------------------------------- */
+
+enum { SYSCTL_PATH_MAX = 96 };
+
+static int sysctl_path(char *buf, const char *family, const char *name, const char *key,
+		       struct err *e)
+{
+	int r = str_format(buf, SYSCTL_PATH_MAX, "/proc/sys/net/%s/conf/%s/%s", family,
+			   name, key);
+
+	return r < 0 ? err_set(e, -r, "name sysctl %s of %s", key, name) : 0;
+}
+
+int link_read_sysctl(const char *family, const char *name, const char *key,
+		     char *ret_value, struct err *e)
+{
+	char path[SYSCTL_PATH_MAX], text[16];
+	int r = sysctl_path(path, family, name, key, e);
+	ssize_t n;
+
+	if (r < 0)
+		return r;
+	n = fd_read_at(AT_FDCWD, path, text, sizeof(text));
+	if (n < 0)
+		return err_set(e, (int)-n, "read %s", path);
+	*ret_value = text[0];
+	return 0;
+}
+
+int link_write_sysctl(const char *family, const char *name, const char *key, char value,
+		      struct err *e)
+{
+	char path[SYSCTL_PATH_MAX];
+	const char text[] = { value, '\0' };
+	int r = sysctl_path(path, family, name, key, e);
+
+	if (r < 0)
+		return r;
+	r = fd_write_at(AT_FDCWD, path, text);
+	if (r < 0)
+		return err_set(e, -r, "write %s to %s", text, path);
+	return 0;
+}
+
+/* A kernel without IPv6 has none of its sysctls, and needs none. */
+int link_harden_by_sysctl(const char *name, bool ipv6, struct err *e)
+{
+	int r = link_write_sysctl("ipv6", name, "disable_ipv6", ipv6 ? '0' : '1', e);
+
+	if (r == -ENOENT && !ipv6)
+		return 0;
+	for (size_t i = 0; r == 0 && ipv6 && i < sizeof(hardened6) / sizeof(*hardened6);
+	     i++)
+		r = link_write_sysctl("ipv6", name, hardened6[i].key, hardened6[i].value,
+				      e);
+	return r;
+}
+
+int link_harden_namespace(bool ipv6, struct err *e)
+{
+	/* These take effect if "all" says so, whatever the interface says. */
+	static const char *const all[] = { "accept_redirects", "send_redirects",
+					   "secure_redirects" };
+	int r = link_harden_by_sysctl("default", ipv6, e);
+
+	for (size_t i = 0; r == 0 && i < sizeof(all) / sizeof(*all); i++)
+		r = link_write_sysctl("ipv4", "all", all[i], '0', e);
+	return r;
+}
