@@ -89,8 +89,8 @@ static const struct probe_table probe_first = {
 };
 
 static const struct probe_table *const tables[] = {
-	&probe_first,  &probe_kernel, &probe_mount,
-	&probe_cgroup, &probe_host,   &probe_hygiene,
+	&probe_first,   &probe_kernel, &probe_mount,   &probe_cgroup,
+	&probe_network, &probe_host,   &probe_hygiene,
 };
 
 enum { TABLE_COUNT = sizeof(tables) / sizeof(*tables) };

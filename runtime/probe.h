@@ -37,8 +37,8 @@ struct probe_table {
 };
 
 /* In the order in which they are shown. */
-extern const struct probe_table probe_kernel, probe_mount, probe_cgroup, probe_host,
-	probe_hygiene;
+extern const struct probe_table probe_kernel, probe_mount, probe_cgroup, probe_network,
+	probe_host, probe_hygiene;
 
 /* A test process: calls fn and exits with the status that it returns (0, or an errno).
  * Dies with its parent. The caller owns *ret, whose pidfd stays −1. */
