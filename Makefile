@@ -239,6 +239,7 @@ install: all
 	install -D -m 0755 $(BUILD)/carrel $(DESTDIR)$(PREFIX)/bin/carrel
 	install -D -m 0644 $(BUILD)/carrel.1 $(DESTDIR)$(PREFIX)/share/man/man1/carrel.1
 	install -D -m 0644 $(BUILD)/carrel.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5/carrel.conf.5
+	install -D -m 0644 $(BUILD)/carrel-policy.5 $(DESTDIR)$(PREFIX)/share/man/man5/carrel-policy.5
 
 clean:
 	rm -rf build build-san build-clang

@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
-#include "base/fd.h"
-#include "base/sys.h"
 #include "tools/cidr_file.h"
+#include "tools/user_file.h"
 
 enum {
 	FILE_SIZE_MAX = 64 << 20,
@@ -59,30 +55,6 @@ int cidr_list_parse(const char *text, struct ip_ranges *v4, struct ip_ranges *v6
 	}
 }
 
-/* The file may lie where somebody hostile can write: no link is followed to a file that
- * only we can read, and neither a FIFO nor an endless device is waited for. */
-static int open_file(const char *path, FILE **ret, struct err *e)
-{
-	auto_fd fd = sys_openat2(AT_FDCWD, path, O_RDONLY | O_NONBLOCK | O_NOCTTY,
-				 RESOLVE_NO_SYMLINKS);
-	struct stat st;
-
-	if (fd < 0 && errno == ELOOP)
-		return err_say(e, ELOOP, "%s is or passes through a symbolic link", path);
-	if (fd < 0)
-		return err_set(e, errno, "open %s", path);
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-		return err_say(e, EINVAL, "%s is not a regular file", path);
-	if (st.st_size > FILE_SIZE_MAX)
-		return err_say(e, EFBIG, "%s has more than %d bytes", path,
-			       FILE_SIZE_MAX);
-	*ret = fdopen(fd, "r");
-	if (!*ret)
-		return err_set(e, errno, "open %s", path);
-	fd_take(&fd);
-	return 0;
-}
-
 /* Adds the network of a line that was read with its end, if it has one. */
 static int add_line(const char *line, size_t len, struct ip_ranges *v4,
 		    struct ip_ranges *v6, struct err *e)
@@ -103,7 +75,7 @@ int cidr_file_read(const char *path, struct ip_ranges *v4, struct ip_ranges *v6,
 	size_t size = 0;
 	ssize_t len;
 	FILE *f = NULL;
-	int r = open_file(path, &f, e);
+	int r = user_file_open(path, FILE_SIZE_MAX, &f, e);
 
 	if (r < 0)
 		return r;

@@ -11,394 +11,13 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "base/num.h"
 #include "base/str.h"
-#include "runtime/runtime.h"
 #include "tools/carrel.h"
 #include "tools/cidr_file.h"
 #include "tools/config.h"
 #include "tools/config_network.h"
-#include "tools/environment.h"
-#include "tools/options.h"
 #include "tools/result.h"
-
-enum {
-	LABELS_MAX = 64,
-	LABEL_NAME_MAX = 255, /* bytes; what result.c has room for */
-};
-
-struct run_args {
-	struct spec spec;
-	struct environment env;
-	const char *config_path;
-	const char *network_option; /* one that needs --network egress */
-	char resolv_conf[NETNS_DNS_MAX * (IP_TEXT_MAX + 16)];
-	const char *workspace;
-	uint64_t max_duration_ms;
-	int result_fd;
-	const char *result_file;
-	char *labels[LABELS_MAX + 1];
-	unsigned label_count;
-	bool help;
-};
-
-static int parse_limit(const char *value, int (*parse)(const char *, uint64_t *),
-		       const char *example, uint64_t *ret, struct err *e)
-{
-	uint64_t limit;
-
-	if (!strcmp(value, "unlimited")) {
-		*ret = 0;
-		return 0;
-	}
-	if (parse(value, &limit) < 0 || limit == 0)
-		return err_say(e, EINVAL,
-			       "\"%s\" is neither a limit such as %s nor \"unlimited\"",
-			       value, example);
-	*ret = limit;
-	return 0;
-}
-
-static int parse_count(const char *value, uint64_t *ret)
-{
-	return num_parse(value, 1, 4194304, ret); /* PID_MAX_LIMIT */
-}
-
-static int set_memory(void *context, char *value, struct err *e)
-{
-	struct run_args *a = context;
-
-	return parse_limit(value, num_parse_size, "512m", &a->spec.limits.memory, e);
-}
-
-static int set_cpus(void *context, char *value, struct err *e)
-{
-	struct run_args *a = context;
-
-	return parse_limit(value, num_parse_milli, "1.5", &a->spec.limits.cpu_milli, e);
-}
-
-static int set_pids(void *context, char *value, struct err *e)
-{
-	struct run_args *a = context;
-
-	return parse_limit(value, parse_count, "256", &a->spec.limits.pids, e);
-}
-
-static int set_ulimit(void *context, char *value, struct err *e)
-{
-	struct run_args *a = context;
-
-	if (rlimit_list_set(&a->spec.rlimits, value, e) < 0)
-		return err_wrap(e, "%s", value);
-	return 0;
-}
-
-static int parse_time(const char *value, uint64_t *ret, struct err *e)
-{
-	if (num_parse_duration(value, ret) < 0 || *ret == 0)
-		return err_say(e, EINVAL,
-			       "\"%s\" is not a duration such as 30s, 5m or 1h", value);
-	return 0;
-}
-
-static int set_timeout(void *context, char *value, struct err *e)
-{
-	struct run_args *a = context;
-
-	return parse_time(value, &a->spec.timeout_ms, e);
-}
-
-static int set_max_duration(void *context, char *value, struct err *e)
-{
-	struct run_args *a = context;
-
-	return parse_time(value, &a->max_duration_ms, e);
-}
-
-/* A sandbox whose command is running is never idle, so for `run` it only gets checked. */
-static int set_idle_timeout(void *context, char *value, struct err *e)
-{
-	uint64_t ignored;
-
-	(void)context;
-	return parse_time(value, &ignored, e);
-}
-
-static int set_user(void *context, char *value, struct err *e)
-{
-	struct run_args *a = context;
-	char *group = strchr(value, ':');
-	uint64_t uid, gid;
-
-	if (group)
-		*group++ = '\0';
-	if (num_parse(value, 1, SPEC_ID_MAX, &uid) < 0)
-		return err_say(e, EINVAL, "\"%s\" is not a user id of 1 to %d", value,
-			       SPEC_ID_MAX);
-	gid = uid;
-	if (group && num_parse(group, 1, SPEC_ID_MAX, &gid) < 0)
-		return err_say(e, EINVAL, "\"%s\" is not a group id of 1 to %d", group,
-			       SPEC_ID_MAX);
-	a->spec.uid = (uid_t)uid;
-	a->spec.gid = (gid_t)gid;
-	return 0;
-}
-
-static int set_rootfs(void *context, char *value, struct err *e)
-{
-	struct run_args *a = context;
-
-	if (!*value)
-		return err_say(e, EINVAL, "an empty name");
-	if (!strcmp(value, "host")) {
-		a->spec.files.rootfs = NULL;
-		return 0;
-	}
-	if (!strchr(value, '/'))
-		return err_say(
-			e, ENOENT,
-			"no rootfs is called \"%s\"; a directory is written with a \"/\"",
-			value);
-	a->spec.files.rootfs = value;
-	return 0;
-}
-
-static int set_workspace(void *context, char *value, struct err *e)
-{
-	struct run_args *a = context;
-
-	a->workspace = value;
-	return rootfs_plan_workspace(&a->spec.files, value, e);
-}
-
-static int add_volume(void *context, char *value, struct err *e)
-{
-	struct run_args *a = context;
-
-	return rootfs_plan_volume(&a->spec.files, value, e);
-}
-
-static int add_tmpfs(void *context, char *value, struct err *e)
-{
-	struct run_args *a = context;
-
-	return rootfs_plan_tmpfs(&a->spec.files, value, e);
-}
-
-static int add_env(void *context, char *value, struct err *e)
-{
-	struct run_args *a = context;
-
-	return environment_set(&a->env, value, e);
-}
-
-static int add_env_file(void *context, char *value, struct err *e)
-{
-	struct run_args *a = context;
-
-	return environment_read(&a->env, value, e);
-}
-
-static int set_directory(void *context, char *value, struct err *e)
-{
-	struct run_args *a = context;
-
-	if (*value != '/')
-		return err_say(e, EINVAL, "\"%s\" is not an absolute path", value);
-	a->spec.directory = value;
-	return 0;
-}
-
-static int set_hostname(void *context, char *value, struct err *e)
-{
-	struct run_args *a = context;
-
-	(void)e;
-	a->spec.files.hostname = value;
-	return 0;
-}
-
-static int set_network(void *context, char *value, struct err *e)
-{
-	struct run_args *a = context;
-
-	a->spec.network.egress = !strcmp(value, "egress");
-	if (!a->spec.network.egress && strcmp(value, "none"))
-		return err_say(e, EINVAL, "\"%s\" is neither \"none\" nor \"egress\"",
-			       value);
-	return 0;
-}
-
-static int add_deny(void *context, char *value, struct err *e)
-{
-	struct run_args *a = context;
-
-	a->network_option = "--deny";
-	return cidr_list_parse(value, &a->spec.network.deny4, &a->spec.network.deny6, e);
-}
-
-static int add_allow(void *context, char *value, struct err *e)
-{
-	struct run_args *a = context;
-	struct netns_plan *plan = &a->spec.network;
-	int r;
-
-	a->network_option = "--allow";
-	if (plan->allow_count == NETNS_ALLOW_MAX)
-		return err_say(e, E2BIG, "more than %d exceptions", NETNS_ALLOW_MAX);
-	r = cidr_port_parse(value, &plan->allow[plan->allow_count], e);
-	if (r == 0)
-		plan->allow_count++;
-	return r;
-}
-
-static int add_dns(void *context, char *value, struct err *e)
-{
-	struct run_args *a = context;
-	struct netns_plan *plan = &a->spec.network;
-
-	a->network_option = "--dns";
-	if (plan->dns_count == NETNS_DNS_MAX)
-		return err_say(e, E2BIG, "more than %d resolvers", NETNS_DNS_MAX);
-	if (ip_parse(value, &plan->dns[plan->dns_count]) < 0)
-		return err_say(e, EINVAL, "\"%s\" is not an address", value);
-	plan->dns_count++;
-	return 0;
-}
-
-static int set_ipv6(void *context, char *value, struct err *e)
-{
-	struct run_args *a = context;
-
-	(void)value;
-	(void)e;
-	a->network_option = "--ipv6";
-	a->spec.network.ipv6 = true;
-	return 0;
-}
-
-static int add_label(void *context, char *value, struct err *e)
-{
-	struct run_args *a = context;
-
-	if (!*value || *value == '=')
-		return err_say(e, EINVAL, "a label without a name");
-	if (strcspn(value, "=") > LABEL_NAME_MAX)
-		return err_say(e, E2BIG, "a label's name of more than %d bytes",
-			       LABEL_NAME_MAX);
-	if (a->label_count == LABELS_MAX)
-		return err_say(e, E2BIG, "more than %d labels", LABELS_MAX);
-	a->labels[a->label_count++] = value;
-	return 0;
-}
-
-static int set_terminal(void *context, char *value, struct err *e)
-{
-	struct run_args *a = context;
-
-	(void)value;
-	(void)e;
-	a->spec.terminal = true;
-	return 0;
-}
-
-/* Standard input is always the caller's; the switch is there for docker's habits. */
-static int set_interactive(void *context, char *value, struct err *e)
-{
-	(void)context;
-	(void)value;
-	(void)e;
-	return 0;
-}
-
-static int set_result_fd(void *context, char *value, struct err *e)
-{
-	struct run_args *a = context;
-	uint64_t fd;
-
-	if (num_parse(value, 3, 1048576, &fd) < 0 || fcntl((int)fd, F_GETFD) < 0)
-		return err_say(e, EBADF, "\"%s\" is not an open descriptor above 2",
-			       value);
-	a->result_fd = (int)fd;
-	return 0;
-}
-
-static int set_result_file(void *context, char *value, struct err *e)
-{
-	struct run_args *a = context;
-
-	(void)e;
-	a->result_file = value;
-	return 0;
-}
-
-static int set_config(void *context, char *value, struct err *e)
-{
-	struct run_args *a = context;
-
-	(void)e;
-	a->config_path = value;
-	return 0;
-}
-
-static int set_help(void *context, char *value, struct err *e)
-{
-	struct run_args *a = context;
-
-	(void)value;
-	(void)e;
-	a->help = true;
-	return 0;
-}
-
-static const struct option_row options[] = {
-	{ "rootfs", 0, "host|DIR",
-	  "root directory (host: a read-only view of the host's /usr)", set_rootfs },
-	{ "workspace", 0, "DIR",
-	  "directory at /workspace, which becomes the working directory", set_workspace },
-	{ "volume", 'v', "SRC:DST[:ro]", "directory or file SRC of the host at DST",
-	  add_volume },
-	{ "tmpfs", 0, "DST[:size=64m]", "empty directory in memory at DST", add_tmpfs },
-	{ "env", 'e', "K[=V]", "environment variable; without =V, the caller's",
-	  add_env },
-	{ "env-file", 0, "FILE", "environment variables, one K[=V] a line",
-	  add_env_file },
-	{ "workdir", 'w', "DIR", "working directory inside", set_directory },
-	{ "user", 'u', "UID[:GID]", "ids inside, 1 to 65534 (1000:1000)", set_user },
-	{ "memory", 'm', "SIZE", "memory limit, without swap (512m)", set_memory },
-	{ "cpus", 0, "N", "processors, such as 1.5 (1)", set_cpus },
-	{ "pids-limit", 0, "N", "processes and threads (256)", set_pids },
-	{ "ulimit", 0, "NAME=SOFT[:HARD]", "limit of each process, such as nofile=1024",
-	  set_ulimit },
-	{ "network", 0, "none|egress",
-	  "only a loopback interface, or a way to the public internet (none)",
-	  set_network },
-	{ "deny", 0, "CIDR", "egress: deny it as well; CARREL_DENY holds more",
-	  add_deny },
-	{ "allow", 0, "CIDR[:PORT]", "egress: an exception to what is denied",
-	  add_allow },
-	{ "dns", 0, "IP", "egress: resolver, instead of the host's", add_dns },
-	{ "ipv6", 0, NULL, "egress: IPv6 too", set_ipv6 },
-	{ "hostname", 0, "NAME", "hostname inside (carrel)", set_hostname },
-	{ "label", 0, "K=V", "label, repeated in the result", add_label },
-	{ "timeout", 0, "TIME", "end the command after TIME, with status 124",
-	  set_timeout },
-	{ "max-duration", 0, "TIME", "end the sandbox after TIME, with status 124",
-	  set_max_duration },
-	{ "idle-timeout", 0, "TIME",
-	  "accepted: a sandbox that runs a command is not idle", set_idle_timeout },
-	{ "tty", 't', NULL,
-	  "a terminal of the sandbox's own as standard input and output", set_terminal },
-	{ "interactive", 'i', NULL, "accepted: standard input is always the caller's",
-	  set_interactive },
-	{ "result-fd", 0, "N", "write the result as JSON to descriptor N",
-	  set_result_fd },
-	{ "result-file", 0, "FILE", "write the result as JSON to FILE", set_result_file },
-	{ "config", 0, "FILE", "configuration (" CONFIG_PATH ")", set_config },
-	{ "help", 'h', NULL, "print this", set_help },
-	{ NULL, 0, NULL, NULL, NULL },
-};
+#include "tools/run_options.h"
 
 static int print_help(void)
 {
@@ -406,7 +25,7 @@ static int print_help(void)
 	       "Runs COMMAND in a sandbox of its own and takes it down afterwards. "
 	       "Options end\n"
 	       "at the first word that is none.\n\n");
-	options_print(options);
+	options_print(run_options);
 	printf("\nSIZE: b, k, m, g (1024). TIME: 30, 30s, 5m, 1h. Limits: \"unlimited\" "
 	       "lifts one.\n"
 	       "\nExit status: the command's own; 124 timeout; 125 carrel itself failed; "
@@ -467,11 +86,24 @@ static int complete_network(struct run_args *a, struct config *config, struct er
 	ip_ranges_merge(&plan->deny4);
 	ip_ranges_merge(&plan->deny6);
 	config_network_finish(config);
-	r = config_network_check_allow(config, plan, e);
+	r = exceptions_check(&config->allow, plan, "the configuration", e);
 	if (r == 0)
 		r = config_network_resolv_conf(config, plan, a->resolv_conf,
 					       sizeof(a->resolv_conf), e);
 	a->spec.files.resolv_conf = a->resolv_conf;
+	return r;
+}
+
+static int obey_policy(struct run_args *a, struct err *e)
+{
+	struct policy policy;
+	int r = policy_read(a->policy_path, &policy, e);
+
+	if (r == 0)
+		r = policy_apply(&policy, &a->asked, &a->spec, e);
+	else
+		err_wrap(e, "--policy");
+	policy_free(&policy);
 	return r;
 }
 
@@ -482,7 +114,7 @@ static int parse(struct run_args *a, char **argv, struct config *config, struct 
 	int r = environment_init(&a->env, e);
 
 	if (r == 0)
-		r = options_parse(options, a, argv, &command, e);
+		r = options_parse(run_options, a, argv, &command, e);
 	if (r < 0 || a->help)
 		return r;
 	r = config_read(a->config_path, config, e);
@@ -493,6 +125,8 @@ static int parse(struct run_args *a, char **argv, struct config *config, struct 
 	if (!a->spec.directory)
 		a->spec.directory = a->workspace ? ROOTFS_WORKSPACE : "/";
 	r = complete_network(a, config, e);
+	if (r == 0 && a->policy_path)
+		r = obey_policy(a, e);
 	if (r < 0)
 		return r;
 	if (a->max_duration_ms &&

@@ -4,28 +4,18 @@
 
 #include "base/err.h"
 #include "runtime/runtime.h"
+#include "tools/exceptions.h"
 
 #define CONFIG_PATH "/etc/carrel/carrel.conf"
 
 enum { CONFIG_VALUE_MAX = 256 };
-
-struct config;
-
-/* One key of the file. */
-struct config_row {
-	const char *section, *key;
-	int (*set)(struct config *c, const char *value, struct err *e);
-};
 
 /* What the file says, over the defaults. */
 struct config {
 	struct runtime_config runtime;
 	char state_dir[CONFIG_VALUE_MAX]; /* behind runtime.state_dir */
 	bool dns_named; /* runtime.network.dns is the file's */
-	/* Exceptions that may be asked for. */
-	bool allow_any;
-	struct cidr_port allow[NETNS_ALLOW_MAX];
-	unsigned allow_count;
+	struct exceptions allow; /* what --allow may ask for */
 };
 
 /* Reads the file at `path`, or the one at CONFIG_PATH if there is one (path NULL).

@@ -27,18 +27,23 @@ static int set_pool(const char *value, int family, unsigned widest, unsigned nar
 	return 0;
 }
 
-static int set_pool4(struct config *c, const char *value, struct err *e)
+static int set_pool4(void *context, const char *value, struct err *e)
 {
+	struct config *c = context;
+
 	return set_pool(value, AF_INET, 8, 31, &c->runtime.network.pool4, e);
 }
 
-static int set_pool6(struct config *c, const char *value, struct err *e)
+static int set_pool6(void *context, const char *value, struct err *e)
 {
+	struct config *c = context;
+
 	return set_pool(value, AF_INET6, 8, 127, &c->runtime.network.pool6, e);
 }
 
-static int set_uplink(struct config *c, const char *value, struct err *e)
+static int set_uplink(void *context, const char *value, struct err *e)
 {
+	struct config *c = context;
 	char *uplink = c->runtime.network.uplink;
 
 	if (!*value || strchr(value, '/') || !strcmp(value, ".") ||
@@ -47,22 +52,9 @@ static int set_uplink(struct config *c, const char *value, struct err *e)
 	return 0;
 }
 
-/* Cuts off what stands before the next comma; *list moves behind it, or becomes NULL. */
-static const char *next_item(const char **list, char *buf, size_t size)
+static int set_dns(void *context, const char *value, struct err *e)
 {
-	const char *begin = *list + strspn(*list, " \t");
-	size_t len = strcspn(begin, ","), used = len;
-
-	*list = begin[len] ? begin + len + 1 : NULL;
-	while (used && (begin[used - 1] == ' ' || begin[used - 1] == '\t'))
-		used--;
-	/* What does not fit is no item that anybody knows. */
-	err_ignore(str_format(buf, size, "%.*s", (int)used, begin) < 0);
-	return buf;
-}
-
-static int set_dns(struct config *c, const char *value, struct err *e)
-{
+	struct config *c = context;
 	struct netns_settings *s = &c->runtime.network;
 
 	s->dns_count = 0;
@@ -70,7 +62,7 @@ static int set_dns(struct config *c, const char *value, struct err *e)
 	while (value) {
 		char item[IP_TEXT_MAX];
 
-		next_item(&value, item, sizeof(item));
+		list_next(&value, item, sizeof(item));
 		if (s->dns_count == NETNS_DNS_MAX)
 			return err_say(e, E2BIG, "more than %d resolvers", NETNS_DNS_MAX);
 		if (ip_parse(item, &s->dns[s->dns_count]) < 0)
@@ -80,38 +72,27 @@ static int set_dns(struct config *c, const char *value, struct err *e)
 	return 0;
 }
 
-static int add_deny(struct config *c, const char *value, struct err *e)
+static int add_deny(void *context, const char *value, struct err *e)
 {
+	struct config *c = context;
+
 	return cidr_list_parse(value, &c->runtime.network.deny4,
 			       &c->runtime.network.deny6, e);
 }
 
-static int add_deny_file(struct config *c, const char *value, struct err *e)
+static int add_deny_file(void *context, const char *value, struct err *e)
 {
+	struct config *c = context;
+
 	return cidr_file_read(value, &c->runtime.network.deny4, &c->runtime.network.deny6,
 			      e);
 }
 
-static int set_allow(struct config *c, const char *value, struct err *e)
+static int set_allow(void *context, const char *value, struct err *e)
 {
-	c->allow_any = !strcmp(value, "any");
-	c->allow_count = 0;
-	if (c->allow_any || !strcmp(value, "none"))
-		return 0;
-	while (value) {
-		char item[CIDR_TEXT_MAX + 16];
-		int r;
+	struct config *c = context;
 
-		next_item(&value, item, sizeof(item));
-		if (c->allow_count == NETNS_ALLOW_MAX)
-			return err_say(e, E2BIG, "more than %d exceptions",
-				       NETNS_ALLOW_MAX);
-		r = cidr_port_parse(item, &c->allow[c->allow_count], e);
-		if (r < 0)
-			return r;
-		c->allow_count++;
-	}
-	return 0;
+	return exceptions_parse(value, &c->allow, e);
 }
 
 static int set_limit(const char *value, uint32_t *ret, struct err *e)
@@ -129,17 +110,21 @@ static int set_limit(const char *value, uint32_t *ret, struct err *e)
 	return 0;
 }
 
-static int set_flows(struct config *c, const char *value, struct err *e)
+static int set_flows(void *context, const char *value, struct err *e)
 {
+	struct config *c = context;
+
 	return set_limit(value, &c->runtime.network.flows, e);
 }
 
-static int set_rate(struct config *c, const char *value, struct err *e)
+static int set_rate(void *context, const char *value, struct err *e)
 {
+	struct config *c = context;
+
 	return set_limit(value, &c->runtime.network.rate, e);
 }
 
-const struct config_row config_network_rows[] = {
+const struct ini_row config_network_rows[] = {
 	{ "network", "pool", set_pool4 },
 	{ "network", "pool6", set_pool6 },
 	{ "network", "uplink", set_uplink },
@@ -175,37 +160,6 @@ void config_network_finish(struct config *c)
 	ip_ranges_merge(&s->deny6);
 	if (!c->dns_named)
 		take_host_resolvers(s);
-}
-
-static bool permits(const struct cidr_port *permitted, const struct cidr_port *asked)
-{
-	return permitted->cidr.prefix <= asked->cidr.prefix &&
-	       cidr_contains(&permitted->cidr, &asked->cidr.ip) &&
-	       (!permitted->port || permitted->port == asked->port);
-}
-
-static bool is_permitted(const struct config *c, const struct cidr_port *asked)
-{
-	for (unsigned i = 0; i < c->allow_count; i++) {
-		if (permits(&c->allow[i], asked))
-			return true;
-	}
-	return c->allow_any;
-}
-
-int config_network_check_allow(const struct config *c, const struct netns_plan *plan,
-			       struct err *e)
-{
-	char text[CIDR_TEXT_MAX];
-
-	for (unsigned i = 0; i < plan->allow_count; i++) {
-		if (!is_permitted(c, &plan->allow[i]))
-			return err_say(e, EPERM,
-				       "--allow: the configuration does not permit an "
-				       "exception for %s",
-				       cidr_format(text, &plan->allow[i].cidr));
-	}
-	return 0;
 }
 
 int config_network_resolv_conf(const struct config *c, const struct netns_plan *plan,

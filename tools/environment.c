@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/fd.h"
 #include "base/str.h"
-#include "base/sys.h"
 #include "runtime/runtime.h"
 #include "tools/environment.h"
+#include "tools/user_file.h"
 
 enum { FILE_SIZE_MAX = 4 << 20 }; /* twice what execve(2) takes */
 
@@ -92,31 +89,6 @@ int environment_set(struct environment *env, const char *text, struct err *e)
 	return put(env, variable, e);
 }
 
-/* The file may lie where somebody hostile can write: no link is followed to a file that
- * only we can read, and neither a FIFO nor an endless device is waited for (E-40, E-42).
- */
-static int open_file(const char *path, FILE **ret, struct err *e)
-{
-	auto_fd fd = sys_openat2(AT_FDCWD, path, O_RDONLY | O_NONBLOCK | O_NOCTTY,
-				 RESOLVE_NO_SYMLINKS);
-	struct stat st;
-
-	if (fd < 0 && errno == ELOOP)
-		return err_say(e, ELOOP, "%s is or passes through a symbolic link", path);
-	if (fd < 0)
-		return err_set(e, errno, "open %s", path);
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-		return err_say(e, EINVAL, "%s is not a regular file", path);
-	if (st.st_size > FILE_SIZE_MAX)
-		return err_say(e, EFBIG, "%s has more than %d bytes", path,
-			       FILE_SIZE_MAX);
-	*ret = fdopen(fd, "r");
-	if (!*ret)
-		return err_set(e, errno, "open %s", path);
-	fd_take(&fd);
-	return 0;
-}
-
 bool environment_has(const struct environment *env, const char *name)
 {
 	size_t len = strlen(name);
@@ -135,7 +107,7 @@ int environment_read(struct environment *env, const char *path, struct err *e)
 	size_t size = 0;
 	ssize_t len;
 	FILE *f = NULL;
-	int r = open_file(path, &f, e);
+	int r = user_file_open(path, FILE_SIZE_MAX, &f, e);
 
 	if (r < 0)
 		return r;

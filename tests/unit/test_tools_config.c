@@ -104,7 +104,7 @@ static void named_file_must_be_there(void **state)
 	struct fixture *f = *state;
 
 	assert_int_equal(config_read("/no/such.conf", &f->config, &f->e), -ENOENT);
-	assert_string_equal(f->e.msg, "open configuration /no/such.conf: "
+	assert_string_equal(f->e.msg, "open /no/such.conf: "
 				      "No such file or directory");
 }
 
