@@ -111,7 +111,7 @@ $(BUILD)/gen/netns/blocklist_tables.h: $(BUILD)/blocklist_gen $(BLOCKLIST_CSV)
 $(BUILD)/obj/netns/blocklist.o: $(BUILD)/gen/netns/blocklist_tables.h
 
 # So are the nftables rules encoded when carrel is: a start sends bytes that are there.
-RULESET_GEN := $(sort $(wildcard netns/ruleset_*gen.c netns/ruleset_rules.c netns/ruleset*.h))
+RULESET_GEN := $(sort $(wildcard netns/ruleset_*gen.c netns/ruleset_*rules.c netns/ruleset*.h))
 
 $(BUILD)/ruleset_gen: $(RULESET_GEN)
 	@mkdir -p $(@D)

@@ -174,12 +174,6 @@ void if_protocol(struct nftnl_rule *r, uint8_t protocol)
 	compare_u8(r, NFT_CMP_EQ, protocol);
 }
 
-void if_not_protocol(struct nftnl_rule *r, uint8_t protocol)
-{
-	load_meta(r, NFT_META_L4PROTO, NFT_REG_1);
-	compare_u8(r, NFT_CMP_NEQ, protocol);
-}
-
 void if_port(struct nftnl_rule *r, uint16_t port)
 {
 	port = htons(port);
@@ -364,6 +358,11 @@ void drop_it(struct nftnl_rule *r)
 void jump_to(struct nftnl_rule *r, const char *chain)
 {
 	verdict(r, (uint32_t)NFT_JUMP, chain);
+}
+
+void go_to(struct nftnl_rule *r, const char *chain)
+{
+	verdict(r, (uint32_t)NFT_GOTO, chain);
 }
 
 static void reject(struct nftnl_rule *r, uint32_t type, uint8_t code)

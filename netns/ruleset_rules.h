@@ -55,7 +55,6 @@ void if_out_group(struct nftnl_rule *r, uint32_t first, uint32_t last);
 void if_not_out_group(struct nftnl_rule *r, uint32_t first, uint32_t last);
 void if_out_name_in(struct nftnl_rule *r, const char *set);
 void if_protocol(struct nftnl_rule *r, uint8_t protocol);
-void if_not_protocol(struct nftnl_rule *r, uint8_t protocol);
 void if_port(struct nftnl_rule *r, uint16_t port);
 void if_icmp_type(struct nftnl_rule *r, uint8_t type);
 void if_tcp_reset(struct nftnl_rule *r);
@@ -80,6 +79,7 @@ void record_destination(struct nftnl_rule *r, int family, const char *set,
 void accept_it(struct nftnl_rule *r);
 void drop_it(struct nftnl_rule *r);
 void jump_to(struct nftnl_rule *r, const char *chain);
+void go_to(struct nftnl_rule *r, const char *chain);
 void reject_with_reset(struct nftnl_rule *r);
 void reject_with_icmp(struct nftnl_rule *r);
 void masquerade(struct nftnl_rule *r);
