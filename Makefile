@@ -46,7 +46,7 @@ LDFLAGS  := $(LINK) -Wl,-z,relro,-z,now -Wl,-z,noexecstack
 sources = $(sort $(wildcard $(1)/*.c $(1)/*.S))
 objects = $(patsubst %,$(BUILD)/obj/%.o,$(basename $(1)))
 # Programs with a main of their own, and what only the build itself runs.
-BENCH    := $(sort $(wildcard tools/bench*.c tools/floor.c))
+BENCH    := $(sort $(wildcard tools/bench*.c tools/floor*.c))
 MAINS    := tools/carrel-init.c $(BENCH) $(sort $(wildcard policy/seccomp_gen*.c policy/seccomp_rules*.c)) \
 	$(sort $(wildcard netns/*_gen.c netns/*_rules.c))
 LIB_DIRS := base rootfs netns policy runtime

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +38,7 @@ static void make_spec(struct spec *spec)
 	bug_on(spec_check(spec, &e) < 0);
 }
 
-static int time_library(const struct bench *b, uint64_t *ns, struct err *e)
+static int time_run(const struct bench *b, bool egress, uint64_t *ret_ns, struct err *e)
 {
 	struct run_result result;
 	struct spec spec;
@@ -45,12 +46,23 @@ static int time_library(const struct bench *b, uint64_t *ns, struct err *e)
 	int r;
 
 	make_spec(&spec);
+	spec.network.egress = egress;
 	start = bench_now_ns();
 	r = run_command(&b->config, &spec, &result, e);
-	ns[BENCH_LIBRARY] = bench_now_ns() - start;
+	*ret_ns = bench_now_ns() - start;
 	if (r == 0 && result.exit_code)
 		return err_say(e, ECHILD, "/bin/true ended with %d", result.exit_code);
 	return r;
+}
+
+static int time_library(const struct bench *b, uint64_t *ns, struct err *e)
+{
+	return time_run(b, false, &ns[BENCH_LIBRARY], e);
+}
+
+static int time_egress_library(const struct bench *b, uint64_t *ns, struct err *e)
+{
+	return time_run(b, true, &ns[BENCH_EGRESS_LIBRARY], e);
 }
 
 static int time_floor(const struct bench *b, uint64_t *ns, struct err *e)
@@ -58,8 +70,18 @@ static int time_floor(const struct bench *b, uint64_t *ns, struct err *e)
 	uint64_t start = bench_now_ns();
 
 	(void)e;
-	floor_run(&b->floor, "/bin/true");
+	floor_run(&b->floor, NULL, "/bin/true");
 	ns[BENCH_FLOOR] = bench_now_ns() - start;
+	return 0;
+}
+
+static int time_egress_floor(const struct bench *b, uint64_t *ns, struct err *e)
+{
+	uint64_t start = bench_now_ns();
+
+	(void)e;
+	floor_run(&b->floor, &b->config.network, "/bin/true");
+	ns[BENCH_EGRESS_FLOOR] = bench_now_ns() - start;
 	return 0;
 }
 
@@ -123,6 +145,8 @@ static int time_phases(const struct bench *b, uint64_t *ns, struct err *e)
 static int (*const timed[])(const struct bench *, uint64_t *, struct err *) = {
 	[BENCH_LIBRARY] = time_library,
 	[BENCH_FLOOR] = time_floor,
+	[BENCH_EGRESS_LIBRARY] = time_egress_library,
+	[BENCH_EGRESS_FLOOR] = time_egress_floor,
 	[BENCH_PREPARE] = time_phases,
 };
 
@@ -157,9 +181,11 @@ static int run_start(struct bench *b, enum bench_row row, uint64_t *ret_ns, stru
 static int (*const sample[BENCH_ROW_MAX])(struct bench *, enum bench_row, uint64_t *,
 					  struct err *) = {
 	[BENCH_CARREL] = bench_run_process, [BENCH_BWRAP] = bench_run_process,
-	[BENCH_RUNC] = bench_run_process,   [BENCH_CRUN] = bench_run_process,
-	[BENCH_EXEC] = bench_run_process,   [BENCH_LIBRARY] = run_start,
-	[BENCH_FLOOR] = run_start,          [BENCH_PREPARE] = run_start,
+	[BENCH_EGRESS] = bench_run_process, [BENCH_EGRESS_LIBRARY] = run_start,
+	[BENCH_EGRESS_FLOOR] = run_start,   [BENCH_RUNC] = bench_run_process,
+	[BENCH_CRUN] = bench_run_process,   [BENCH_EXEC] = bench_run_process,
+	[BENCH_LIBRARY] = run_start,        [BENCH_FLOOR] = run_start,
+	[BENCH_PREPARE] = run_start,
 };
 
 /* A signal that would end us waits until everything is cleaned up. */
@@ -236,6 +262,8 @@ static int name_everything(struct bench *b, struct err *e)
 		return r;
 	}
 	if (r == 0)
+		r = str_format(b->conf, BENCH_PATH_MAX, "%s/carrel.conf", b->scratch);
+	if (r == 0)
 		r = str_format(b->bundle, BENCH_PATH_MAX, "%s/bundle", b->scratch);
 	if (r == 0)
 		r = str_format(b->runc_root, BENCH_PATH_MAX, "%s/runc", b->scratch);
@@ -269,6 +297,24 @@ static int open_files(struct bench *b, struct err *e)
 	return 0;
 }
 
+/* Where nothing is sent: the loopback interface plays the uplink, here and in the
+ * configuration of carrel as a process. */
+static int enter_network(const struct bench *b, struct err *e)
+{
+	static const char conf[] = "[network]\nuplink = lo\n";
+	auto_fd fd = open(b->conf, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	int r;
+
+	if (fd < 0)
+		return err_set(e, errno, "make %s", b->conf);
+	r = fd_write_all(fd, conf, strlen(conf));
+	if (r < 0)
+		return err_set(e, -r, "write %s", b->conf);
+	if (unshare(CLONE_NEWNET) < 0)
+		return err_set(e, errno, "make a network namespace");
+	return netns_host_up(&b->config.network, false, e);
+}
+
 static int prepare(struct bench *b, struct err *e)
 {
 	struct runtime_config defaults = runtime_config_defaults();
@@ -280,7 +326,11 @@ static int prepare(struct bench *b, struct err *e)
 		.id_first = defaults.id_first +
 			    (defaults.id_ranges - 1) * (uint32_t)SPEC_ID_RANGE,
 		.id_ranges = 1,
+		.network = defaults.network,
 	};
+	bug_on(str_format(b->config.network.uplink, IFNAMSIZ, "lo") < 0);
+	if (r == 0)
+		r = enter_network(b, e);
 	if (r == 0)
 		r = bench_make_bundle(b, e);
 	if (r == 0)

@@ -19,6 +19,9 @@
  * that does not run here keeps its line, with the reason. Whole processes are spawned
  * from here; what happens inside the start is timed in a fresh child each time.
  *
+ * All of it happens in a network namespace of the bench's own, where the loopback
+ * interface plays the uplink: nothing is sent.
+ *
  *	bench.c		options, rounds, inside the start, what is made and cleaned up
  *	bench_process.c	whole processes: carrel and its peers
  *	bench_report.c	medians, ratios, targets: the table or JSON
@@ -32,12 +35,15 @@ enum {
 /* One line of the table. */
 enum bench_row {
 	BENCH_CARREL,
+	BENCH_EGRESS,
 	BENCH_BWRAP,
 	BENCH_RUNC,
 	BENCH_CRUN,
 	BENCH_EXEC,
 	BENCH_LIBRARY,
 	BENCH_FLOOR,
+	BENCH_EGRESS_LIBRARY,
+	BENCH_EGRESS_FLOOR,
 	BENCH_PREPARE,
 	BENCH_START,
 	BENCH_PAYLOAD,
@@ -58,7 +64,8 @@ struct bench {
 	int null, messages; /* /dev/null; a file for what commands say */
 	char id[32]; /* names of cgroups and containers */
 	char scratch[BENCH_PATH_MAX], state_dir[BENCH_PATH_MAX]; /* directories of ours */
-	char bundle[BENCH_PATH_MAX]; /* below scratch, as the next two */
+	char conf[BENCH_PATH_MAX]; /* below scratch, as the next three */
+	char bundle[BENCH_PATH_MAX];
 	char runc_root[BENCH_PATH_MAX], crun_root[BENCH_PATH_MAX];
 	char absent[BENCH_ROW_MAX]
 		   [BENCH_REASON_MAX]; /* why a row is empty; "": it is not */

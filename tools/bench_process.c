@@ -19,12 +19,15 @@
 #define RUNC_ROOT "@runc"
 #define CRUN_ROOT "@crun"
 #define ID        "@id"
+#define CONF      "@conf"
 
 enum { ARGS_MAX = 32 };
 
 /* All show the host's /usr, read-only, and little else. */
 static const char *const commands[][ARGS_MAX] = {
-	[BENCH_CARREL] = { CARREL, "run", "--", "/bin/true" },
+	[BENCH_CARREL] = { CARREL, "run", "--config", CONF, "--", "/bin/true" },
+	[BENCH_EGRESS] = { CARREL, "run", "--config", CONF, "--network", "egress", "--",
+			   "/bin/true" },
 	[BENCH_BWRAP] = { "bwrap",     "--unshare-all", "--ro-bind", "/usr",
 			  "/usr",      "--symlink",     "usr/bin",   "/bin",
 			  "--symlink", "usr/lib",       "/lib",      "--symlink",
@@ -41,8 +44,12 @@ static const char *replace(const struct bench *b, const char *word)
 	const struct {
 		const char *placeholder, *value;
 	} values[] = {
-		{ CARREL, b->carrel },       { BUNDLE, b->bundle },       { ID, b->id },
-		{ RUNC_ROOT, b->runc_root }, { CRUN_ROOT, b->crun_root },
+		{ CARREL, b->carrel },
+		{ BUNDLE, b->bundle },
+		{ ID, b->id },
+		{ CONF, b->conf },
+		{ RUNC_ROOT, b->runc_root },
+		{ CRUN_ROOT, b->crun_root },
 	};
 
 	for (size_t i = 0; i < sizeof(values) / sizeof(*values); i++) {

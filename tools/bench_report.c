@@ -20,12 +20,17 @@ static const struct {
 	enum bench_row base;
 } rows[] = {
 	[BENCH_CARREL] = { process_group, "carrel run", BENCH_CARREL },
+	[BENCH_EGRESS] = { process_group, "carrel run --network egress", BENCH_CARREL },
 	[BENCH_BWRAP] = { process_group, "bwrap", BENCH_CARREL },
 	[BENCH_RUNC] = { process_group, "runc run", BENCH_CARREL },
 	[BENCH_CRUN] = { process_group, "crun run", BENCH_CARREL },
 	[BENCH_EXEC] = { process_group, "no sandbox", BENCH_CARREL },
 	[BENCH_LIBRARY] = { start_group, "carrel", BENCH_FLOOR },
 	[BENCH_FLOOR] = { start_group, "kernel's floor", BENCH_FLOOR },
+	[BENCH_EGRESS_LIBRARY] = { start_group, "carrel, with egress",
+				   BENCH_EGRESS_FLOOR },
+	[BENCH_EGRESS_FLOOR] = { start_group, "kernel's floor, with egress",
+				 BENCH_EGRESS_FLOOR },
 	[BENCH_PREPARE] = { phase_group, "prepare", BENCH_LIBRARY },
 	[BENCH_START] = { phase_group, "clone PID 1, prepare more", BENCH_LIBRARY },
 	[BENCH_PAYLOAD] = { phase_group, "clone the command", BENCH_LIBRARY },
@@ -45,6 +50,9 @@ static const struct target {
 	{ "carrel run <= bwrap", BENCH_CARREL, BENCH_BWRAP, 1.0 },
 	{ "carrel run <= 1/5 of runc run", BENCH_CARREL, BENCH_RUNC, 0.2 },
 	{ "carrel <= 1.5 x the kernel's floor", BENCH_LIBRARY, BENCH_FLOOR, 1.5 },
+	{ "egress: carrel run <= 1.3 x bwrap", BENCH_EGRESS, BENCH_BWRAP, 1.3 },
+	{ "egress: carrel <= 1.5 x the floor", BENCH_EGRESS_LIBRARY, BENCH_EGRESS_FLOOR,
+	  1.5 },
 };
 
 const char *bench_row_name(enum bench_row row)

@@ -411,7 +411,8 @@ static __attribute__((noreturn)) void child(const struct floor *f, const struct 
 	fail(__LINE__);
 }
 
-void floor_run(const struct floor *f, const char *command)
+void floor_run(const struct floor *f, const struct netns_settings *network,
+	       const char *command)
 {
 	struct clone_args args = {
 		.flags = CLONE_INTO_CGROUP | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC |
@@ -419,13 +420,22 @@ void floor_run(const struct floor *f, const char *command)
 		.exit_signal = SIGCHLD,
 	};
 	struct groups g;
-	int userns = make_userns(f->id_base), status;
+	int userns = make_userns(f->id_base), status, host = -1, host_netns = -1;
+	struct err e;
 	pid_t pid;
+
+	if (network) {
+		must(floor_network_open(&host, &e));
+		host_netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+		must(host_netns);
+	}
 
 	make_groups(f, &g);
 	args.cgroup = (uint64_t)g.exec;
 	pid = sys_clone3(&args);
 	must(pid);
+	if (pid == 0 && network)
+		must(floor_network(network, host, host_netns, &e));
 	if (pid == 0)
 		child(f, &g, userns, command);
 	must(waitpid(pid, &status, 0));

@@ -50,6 +50,16 @@ must_check int floor_open(const struct runtime_config *config, const char *cgrou
 			  struct floor *ret, struct err *e);
 void floor_close(struct floor *f);
 
-/* Builds, runs `command` (a path inside, without arguments), waits and cleans up. Where a
+/* Builds, runs `command` (a path inside, without arguments), waits and cleans up. With
+ * `network` there is a veth, with rules for it (NULL: a loopback interface). Where a
  * call fails it prints its place and ends the calling process with RUN_STATUS_FAILED. */
-void floor_run(const struct floor *f, const char *command);
+void floor_run(const struct floor *f, const struct netns_settings *network,
+	       const char *command);
+
+/* In floor_network.c. Opens a netlink socket of the host's network namespace. */
+must_check int floor_network_open(int *ret_host, struct err *e);
+
+/* Makes a veth between the caller's network namespace and the host's, and loads the rules
+ * and sets that carrel would. */
+must_check int floor_network(const struct netns_settings *settings, int host,
+			     int host_netns, struct err *e);
