@@ -16,6 +16,7 @@
 #include "netns/lists.h"
 #include "netns/ruleset.h"
 #include "netns/special.h"
+#include "netns/uplink.h"
 
 enum { FAMILY4, FAMILY6 }; /* indexes of struct egress's lists */
 
@@ -62,7 +63,7 @@ int egress_open(const struct netns_settings *settings, const struct netns_plan *
 		return err_set(e, errno, "open our network namespace");
 	r = host_open(&ret->host, e);
 	if (r == 0)
-		r = host_ensure(&ret->host, settings, plan->ipv6, e);
+		r = host_ensure(&ret->host, ret->host_netns, settings, plan->ipv6, e);
 	if (r == 0)
 		r = gather_one(ret, FAMILY4, e);
 	if (r == 0 && plan->ipv6)
@@ -248,6 +249,8 @@ int egress_make_inside(const struct egress *eg, struct netns *ns, struct err *e)
 	ns->special = special_is_needed(eg->plan);
 	if (r == 0)
 		r = find_address(eg, ns, e);
+	/* From here on, our interface speaks for us. */
+	host_release(eg->host_netns);
 	if (r == 0)
 		r = load_rules(eg, ns, e);
 	return r;
@@ -300,6 +303,20 @@ static int connect_inside(const struct egress *eg, const struct netns *ns,
 	return nl_send(ns->route, &b, e);
 }
 
+/* To resolvers and exceptions that are not behind the uplink. */
+static int open_ways(const struct egress *eg, struct err *e)
+{
+	const struct netns_plan *plan = eg->plan;
+	int r = 0;
+
+	for (unsigned i = 0; r == 0 && i < plan->dns_count; i++)
+		r = uplink_open_way(eg->host.route, eg->host.rules, &plan->dns[i], e);
+	for (unsigned i = 0; r == 0 && i < plan->allow_count; i++)
+		r = uplink_open_way(eg->host.route, eg->host.rules,
+				    &plan->allow[i].cidr.ip, e);
+	return r;
+}
+
 int egress_connect(const struct egress *eg, const struct netns *ns, struct err *e)
 {
 	struct ends ends;
@@ -308,6 +325,8 @@ int egress_connect(const struct egress *eg, const struct netns *ns, struct err *
 	name_ends(eg, ns, index_of_address(eg, ns), &ends);
 	if (ns->special)
 		r = eg->place->record(eg->place->context, ns->host_end, e);
+	if (r == 0 && ns->special)
+		r = open_ways(eg, e);
 	if (r == 0 && ns->special)
 		r = special_add(eg->host.rules, eg->settings, eg->plan, ns->host_end, e);
 	if (r == 0)

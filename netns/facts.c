@@ -107,34 +107,45 @@ static int take_interface(const struct nlmsghdr *message, void *context, struct 
 	return 0;
 }
 
-int facts_find_uplink(int route, int family, char *ret_name, struct err *e)
+int facts_find_way(int route, const struct ip *ip, char *ret_name, struct err *e)
 {
-	/* Nothing is sent there. The first is Google's resolver, the second, too. */
-	static const uint8_t public4[] = { 8, 8, 8, 8 };
-	static const uint8_t public6[16] = { 0x20, 0x01, 0x48,        0x60,
-					     0x48, 0x60, [14] = 0x88, [15] = 0x88 };
-	const struct rtmsg head = { .rtm_family = (uint8_t)family,
-				    .rtm_dst_len = (uint8_t)(8 * size_of(family)) };
+	const struct rtmsg head = { .rtm_family = (uint8_t)ip->family,
+				    .rtm_dst_len = (uint8_t)(8 * size_of(ip->family)) };
 	struct ifreq ifr = { 0 };
 	auto_nl_batch b = { 0 };
 	unsigned index = 0;
 	int r;
 
 	nl_message(&b, RTM_GETROUTE, 0, &head, sizeof(head),
-		   family == AF_INET ? "find the way to the internet"
-				     : "find the way to the IPv6 internet");
-	nl_put(&b, RTA_DST, family == AF_INET ? public4 : public6, size_of(family));
+		   "find the way to an address");
+	nl_put(&b, RTA_DST, ip->addr, size_of(ip->family));
 	r = nl_ask(route, &b, take_interface, &index, e);
-	if (r < 0)
+	if (r < 0 && r != -ENETUNREACH && r != -EHOSTUNREACH && r != -EACCES)
 		return r;
 	ifr.ifr_ifindex = (int)index;
-	/* The loopback interface is where unreachable routes lead. */
+	/* The loopback interface is where our own addresses lead, and unreachable ones.
+	 */
 	if (index <= 1 || ioctl(route, SIOCGIFNAME, &ifr) < 0)
+		ifr.ifr_name[0] = '\0';
+	memcpy(ret_name, ifr.ifr_name, IFNAMSIZ);
+	return 0;
+}
+
+int facts_find_uplink(int route, int family, char *ret_name, struct err *e)
+{
+	/* Nothing is sent there. Both are Google's resolver. */
+	static const struct ip public4 = { AF_INET, { 8, 8, 8, 8 } };
+	static const struct ip public6 = {
+		AF_INET6, { 0x20, 0x01, 0x48, 0x60, 0x48, 0x60, [14] = 0x88, [15] = 0x88 }
+	};
+	int r = facts_find_way(route, family == AF_INET ? &public4 : &public6, ret_name,
+			       e);
+
+	if (r == 0 && !*ret_name)
 		return err_say(e, ENETUNREACH,
 			       "no uplink: this host has no default route for IPv%d",
 			       family == AF_INET ? 4 : 6);
-	memcpy(ret_name, ifr.ifr_name, IFNAMSIZ);
-	return 0;
+	return r;
 }
 
 struct group_count {

@@ -11,6 +11,11 @@
 must_check int facts_add_addresses(int route, const struct cidr *skip,
 				   struct ip_ranges *set, struct err *e);
 
+/* Finds the interface that the kernel would send a packet to the address by; "" if it is
+ * an address of the host's own, or nowhere. */
+must_check int facts_find_way(int route, const struct ip *ip, char *ret_name,
+			      struct err *e);
+
 /* Finds the interface behind which the internet is: where the kernel would send a packet
  * to some public address of that family. −ENETUNREACH: nowhere. */
 must_check int facts_find_uplink(int route, int family, char *ret_name, struct err *e);

@@ -23,7 +23,8 @@
  * what uplink.c has to remember.
  *
  * Who changes the host's side has a lock on the network namespace itself, which is a file
- * like any other.
+ * like any other. A start shares that lock from its look at the number until its veth is
+ * there: whoever changes something afterwards sees it by its interface.
  */
 
 enum {
@@ -170,18 +171,42 @@ static int fill(struct nl_batch *b, const struct netns_settings *s, uint32_t num
 
 /* --- up and down ------------------------------------------------------------------- */
 
-static int lock_host(int *ret_fd, struct err *e)
+static int lock(int netns, int how, struct err *e)
 {
-	auto_fd fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return err_set(e, errno, "open our network namespace");
-	while (flock(fd, LOCK_EX) < 0) {
+	while (flock(netns, how) < 0) {
 		if (errno != EINTR)
 			return err_set(e, errno, "lock our network namespace");
 	}
-	*ret_fd = fd_take(&fd);
 	return 0;
+}
+
+static int lock_host(int *ret_fd, struct err *e)
+{
+	auto_fd fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	int r;
+
+	if (fd < 0)
+		return err_set(e, errno, "open our network namespace");
+	r = lock(fd, LOCK_EX, e);
+	if (r == 0)
+		*ret_fd = fd_take(&fd);
+	return r;
+}
+
+/* Without its number, nobody takes the table for current any more: starts then wait for
+ * the lock too, and cannot keep it from us by sharing it all the time. */
+static int announce_change(const struct host *host, struct err *e)
+{
+	auto_nl_batch b = { 0 };
+	int r = ruleset_find_table(host->rules, e);
+
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	ruleset_begin(&b);
+	ruleset_flush(&b, "settings");
+	ruleset_end(&b);
+	r = nl_send(host->rules, &b, e);
+	return r == -ENOENT ? 0 : r;
 }
 
 /* Interfaces of sandboxes that have ended go a moment later. */
@@ -218,6 +243,8 @@ static int change(const struct host *host, const struct netns_settings *s,
 		r = uplink_restore(old, uplinks, e);
 	if (r == 0)
 		r = uplink_set_forwarding(uplinks, ipv6, e);
+	for (unsigned i = 0; r == 0 && i < s->dns_count; i++)
+		r = uplink_open_way(host->route, host->rules, &s->dns[i], e);
 	return r;
 }
 
@@ -269,23 +296,41 @@ static int is_current(const struct host *host, const struct netns_settings *s, b
 	return r == -ENOENT || (r == 0 && forwarding6 != '1') ? -EAGAIN : r;
 }
 
-int host_ensure(const struct host *host, const struct netns_settings *settings, bool ipv6,
-		struct err *e)
+static int count_one(const struct ruleset_found *found, void *context, struct err *e)
+{
+	unsigned *count = context;
+
+	(void)found;
+	(void)e;
+	++*count;
+	return 0;
+}
+
+/* Without a number, a change was announced and did not come to its end. */
+static int was_interrupted(const struct host *host, bool *ret, struct err *e)
+{
+	unsigned count = 0;
+	int r = ruleset_read(host->rules, "settings", count_one, &count, e);
+
+	*ret = r == 0 && !count;
+	return r == -ENOENT ? 0 : r;
+}
+
+/* With the lock for ourselves. */
+static int make_current(const struct host *host, const struct netns_settings *settings,
+			bool ipv6, struct err *e)
 {
 	unsigned sandboxes = 0;
-	auto_fd lock = -1;
+	bool interrupted = false;
 	int r = is_current(host, settings, ipv6, e);
 
-	if (r != -ESTALE && r != -EAGAIN)
-		return r;
-	r = lock_host(&lock, e);
-	if (r == 0)
-		r = is_current(host, settings, ipv6, e);
 	if (r == -EAGAIN)
 		return set_up(host, settings, ipv6, e);
 	if (r != -ESTALE)
 		return r;
-	r = wait_for_nobody(host, &sandboxes, e);
+	r = was_interrupted(host, &interrupted, e);
+	if (r == 0 && !interrupted)
+		r = wait_for_nobody(host, &sandboxes, e);
 	if (r < 0)
 		return r;
 	if (sandboxes)
@@ -296,14 +341,40 @@ int host_ensure(const struct host *host, const struct netns_settings *settings, 
 	return set_up(host, settings, ipv6, e);
 }
 
+int host_ensure(const struct host *host, int netns, const struct netns_settings *settings,
+		bool ipv6, struct err *e)
+{
+	for (;;) {
+		int r = lock(netns, LOCK_SH, e);
+
+		if (r == 0)
+			r = is_current(host, settings, ipv6, e);
+		if (r != -ESTALE && r != -EAGAIN)
+			return r;
+		/* Not an upgrade in one go: whoever comes in between is seen. */
+		r = lock(netns, LOCK_EX, e);
+		if (r == 0)
+			r = make_current(host, settings, ipv6, e);
+		if (r < 0)
+			return r;
+	}
+}
+
+void host_release(int netns)
+{
+	err_ignore(flock(netns, LOCK_UN) < 0);
+}
+
 int netns_host_up(const struct netns_settings *settings, bool ipv6, struct err *e)
 {
 	struct host host = HOST_NONE;
-	auto_fd lock = -1;
+	auto_fd held = -1;
 	int r = host_open(&host, e);
 
 	if (r == 0)
-		r = lock_host(&lock, e);
+		r = announce_change(&host, e);
+	if (r == 0)
+		r = lock_host(&held, e);
 	if (r == 0)
 		r = set_up(&host, settings, ipv6, e);
 	host_close(&host);
@@ -328,6 +399,8 @@ static int take_down(const struct host *host, struct err *e)
 	/* The record goes last. */
 	if (r == 0)
 		r = uplink_restore(&record, NULL, e);
+	if (r == 0)
+		r = uplink_close_ways(host->rules, e);
 	if (r < 0)
 		return r;
 	ruleset_begin(&b);
@@ -339,11 +412,11 @@ static int take_down(const struct host *host, struct err *e)
 int netns_host_down(struct err *e)
 {
 	struct host host = HOST_NONE;
-	auto_fd lock = -1;
+	auto_fd held = -1;
 	int r = host_open(&host, e);
 
 	if (r == 0)
-		r = lock_host(&lock, e);
+		r = lock_host(&held, e);
 	if (r == 0)
 		r = take_down(&host, e);
 	host_close(&host);

@@ -18,6 +18,10 @@ must_check int host_open(struct host *ret, struct err *e);
 void host_close(struct host *host);
 
 /* Sets the host's side up unless it is as the settings want it already. −EBUSY when it is
- * different and sandboxes rely on it. */
-must_check int host_ensure(const struct host *host, const struct netns_settings *settings,
-			   bool ipv6, struct err *e);
+ * different and sandboxes rely on it. On success it stays so until host_release(), which
+ * must come when the sandbox's veth is there. `netns` is a descriptor of the host's
+ * network namespace that nobody else uses. */
+must_check int host_ensure(const struct host *host, int netns,
+			   const struct netns_settings *settings, bool ipv6,
+			   struct err *e);
+void host_release(int netns);

@@ -111,6 +111,26 @@ void ruleset_delete_table(struct nl_batch *b)
 
 /* --- elements ---------------------------------------------------------------------- */
 
+/* What to call it in errors: as the message that made the set is called. */
+static const char *name_of(const char *set)
+{
+	static const char prefix[] = "nftables set ";
+	const struct ruleset_message *const lists[] = { inside46_messages,
+							host_messages };
+	const size_t counts[] = { COUNT(inside46_messages), COUNT(host_messages) };
+
+	for (size_t i = 0; i < COUNT(lists); i++) {
+		for (size_t j = 0; j < counts[i]; j++) {
+			const char *what = lists[i][j].what;
+
+			if (!strncmp(what, prefix, strlen(prefix)) &&
+			    !strcmp(what + strlen(prefix), set))
+				return what;
+		}
+	}
+	return set;
+}
+
 static void put_set(struct nl_batch *b, const char *set)
 {
 	nl_put_string(b, NFTA_SET_ELEM_LIST_TABLE, RULESET_TABLE);
@@ -119,7 +139,7 @@ static void put_set(struct nl_batch *b, const char *set)
 
 void ruleset_flush(struct nl_batch *b, const char *set)
 {
-	begin(b, NFT_MSG_DELSETELEM, 0, set);
+	begin(b, NFT_MSG_DELSETELEM, 0, name_of(set));
 	put_set(b, set);
 }
 
@@ -171,7 +191,7 @@ static void put_one(struct nl_batch *b, uint16_t type, const char *set,
 {
 	size_t nest;
 
-	begin(b, type, type == NFT_MSG_NEWSETELEM ? NLM_F_CREATE : 0, set);
+	begin(b, type, type == NFT_MSG_NEWSETELEM ? NLM_F_CREATE : 0, name_of(set));
 	put_set(b, set);
 	nest = nl_nest(b, NFTA_SET_ELEM_LIST_ELEMENTS);
 	put_element(b, el, 0);
@@ -219,7 +239,7 @@ void ruleset_add_ranges(struct nl_batch *b, const char *set, const struct ip_ran
 	while (count) {
 		size_t nest;
 
-		begin(b, NFT_MSG_NEWSETELEM, NLM_F_CREATE, set);
+		begin(b, NFT_MSG_NEWSETELEM, NLM_F_CREATE, name_of(set));
 		put_set(b, set);
 		nest = nl_nest(b, NFTA_SET_ELEM_LIST_ELEMENTS);
 		for (; count && nl_nest_size(b, nest) < NEST_FULL; count--)
@@ -331,7 +351,7 @@ int ruleset_read(int sock, const char *set,
 	struct reader reader = { .each = each, .context = context };
 	auto_nl_batch b = { 0 };
 
-	begin(&b, NFT_MSG_GETSETELEM, NLM_F_DUMP, set);
+	begin(&b, NFT_MSG_GETSETELEM, NLM_F_DUMP, name_of(set));
 	put_set(&b, set);
 	return nl_ask(sock, &b, read_elements, &reader, e);
 }

@@ -266,6 +266,7 @@ void rules_host(struct ruleset *rs)
 	add_table(rs);
 	add_set(rs, "settings", SET_KEYS, KEY("mark"));
 	add_set(rs, "uplinks", SET_KEYS, KEY("ifname"));
+	add_set(rs, "others", SET_KEYS, KEY("ifname"));
 	for (int i = 0; i < 2; i++)
 		add_host_sets(rs, &families[i]);
 	add_host_chains(rs);

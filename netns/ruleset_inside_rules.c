@@ -51,6 +51,12 @@ static void add_family(struct ruleset *rs, const struct family *f)
 	if_source_not_in(r, f->number, f->self);
 	drop_it(r);
 	add_rule(rs, r);
+	/* The kernel answers packets that come too late; nobody asked to send that. */
+	r = rule(f->all, "errors of our own kernel");
+	if_protocol(r, f->icmp);
+	if_state(r, RELATED);
+	drop_it(r);
+	add_rule(rs, r);
 	split_by_protocol(rs, f->all, f->ports, f->refuse_other);
 	add_destinations(rs, f);
 	add_refuse_chain(rs, f, f->refuse, true);

@@ -191,3 +191,55 @@ int uplink_restore(const struct uplink_record *record, const struct uplinks *kep
 	}
 	return r;
 }
+
+/* --- other interfaces -------------------------------------------------------------- */
+
+/* Takes effect only where there is no such element yet: the first note is the right one.
+ */
+static int note_other(int rules, const char *name, char forwarding, struct err *e)
+{
+	auto_nl_batch b = { 0 };
+	char text[NOTE_LENGTH + 1];
+
+	bug_on(str_format(text, sizeof(text), NOTE_TEXT, forwarding, '-', '-') < 0);
+	ruleset_begin(&b);
+	ruleset_add(&b, "others",
+		    &(struct ruleset_element){
+			    .key = name, .size = IFNAMSIZ, .comment = text });
+	ruleset_end(&b);
+	return nl_send(rules, &b, e);
+}
+
+int uplink_open_way(int route, int rules, const struct ip *ip, struct err *e)
+{
+	const char *family = ip->family == AF_INET ? "ipv4" : "ipv6";
+	char name[IFNAMSIZ] = { 0 }, forwarding = '0';
+	int r = facts_find_way(route, ip, name, e);
+
+	/* All interfaces forward IPv6 once the host does. */
+	if (r < 0 || !*name || ip->family != AF_INET)
+		return r;
+	r = link_read_sysctl(family, name, "forwarding", &forwarding, e);
+	if (r < 0 || forwarding == '1')
+		return r;
+	r = note_other(rules, name, forwarding, e);
+	return r < 0 ? r : link_write_sysctl(family, name, "forwarding", '1', e);
+}
+
+static int restore_other(const struct ruleset_found *found, void *context, struct err *e)
+{
+	struct uplink_note note = nothing_changed;
+	char name[IFNAMSIZ] = { 0 };
+
+	(void)context;
+	if (found->element.size != IFNAMSIZ)
+		return 0;
+	memcpy(name, found->element.key, IFNAMSIZ - 1);
+	parse_note(found->element.comment, &note);
+	return restore_one("ipv4", name, "forwarding", note.forwarding, e);
+}
+
+int uplink_close_ways(int rules, struct err *e)
+{
+	return ruleset_read(rules, "others", restore_other, NULL, e);
+}

@@ -47,6 +47,14 @@ must_check int uplink_write_record(struct nl_batch *b, const struct uplinks *wan
 /* Has the host forward what comes back for sandboxes, and, with IPv6, everything. */
 must_check int uplink_set_forwarding(const struct uplinks *u, bool ipv6, struct err *e);
 
+/* Lets answers from that address come back, if it is behind another interface than an
+ * uplink: a resolver or an exception in a network of the site's own. What the interface's
+ * forwarding was before is noted in the host's table, as for uplinks. */
+must_check int uplink_open_way(int route, int rules, const struct ip *ip, struct err *e);
+
+/* Puts back what was before us on all interfaces that are no uplinks. */
+must_check int uplink_close_ways(int rules, struct err *e);
+
 /* Puts back what was before us, for uplinks that are not in `kept` (NULL: all). */
 must_check int uplink_restore(const struct uplink_record *record,
 			      const struct uplinks *kept, struct err *e);

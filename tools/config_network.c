@@ -12,6 +12,14 @@
 
 enum { RESOLV_CONF_MAX = 16384 }; /* bytes of the host's that are read */
 
+/* Addresses that no interface can have, or that mean something else. */
+static const struct cidr unusable[] = {
+	{ { AF_INET, { 0 } }, 8 },         { { AF_INET, { 127 } }, 8 },
+	{ { AF_INET, { 169, 254 } }, 16 }, { { AF_INET, { 224 } }, 3 },
+	{ { AF_INET6, { 0 } }, 8 },        { { AF_INET6, { 0xfe, 0x80 } }, 10 },
+	{ { AF_INET6, { 0xff } }, 8 },
+};
+
 static int set_pool(const char *value, int family, unsigned widest, unsigned narrowest,
 		    struct cidr *ret, struct err *e)
 {
@@ -23,6 +31,13 @@ static int set_pool(const char *value, int family, unsigned widest, unsigned nar
 	if (pool.ip.family != family || pool.prefix < widest || pool.prefix > narrowest)
 		return err_say(e, EINVAL, "not an IPv%d network of /%u to /%u",
 			       family == AF_INET ? 4 : 6, widest, narrowest);
+	for (size_t i = 0; i < sizeof(unusable) / sizeof(*unusable); i++) {
+		char text[CIDR_TEXT_MAX];
+
+		if (cidr_overlaps(&pool, &unusable[i]))
+			return err_say(e, EINVAL, "addresses of %s cannot be a sandbox's",
+				       cidr_format(text, &unusable[i]));
+	}
 	*ret = pool;
 	return 0;
 }

@@ -204,6 +204,9 @@ static int add_deny(void *context, char *value, struct err *e)
 	struct run_args *a = context;
 
 	a->network_option = "--deny";
+	/* An unset variable of a script's must not pass for a denial. */
+	if (!value[strspn(value, " ,\t")])
+		return err_say(e, EINVAL, "no network in \"%s\"", value);
 	return cidr_list_parse(value, &a->spec.network.deny4, &a->spec.network.deny6, e);
 }
 

@@ -8,6 +8,7 @@ VM) nothing is taken for somebody else's.
 """
 
 import contextlib
+import errno
 import glob
 import hashlib
 import os
@@ -16,6 +17,7 @@ import stat
 import time
 
 import harness
+import netspace
 from harness import ID_RANGE, ID_RANGES, descendants, here, parse_mounts, read, scaled
 
 EXCLUSIVE = os.environ.get("TEST_EXCLUSIVE") == "1" or os.path.exists("/run/vm/job")
@@ -120,6 +122,17 @@ def sysv():
     return found
 
 
+def tables():
+    """nft's tables where the runner is: nothing of carrel's ever belongs there, its tests
+    bring a host of their own."""
+    try:
+        return netspace.nft_tables()
+    except OSError as e:
+        if e.errno in (errno.EPROTONOSUPPORT, errno.EINVAL, errno.EOPNOTSUPP):
+            return set()  # a kernel without nf_tables
+        raise
+
+
 def canaries(directory):
     found = {}
     for top, dirs, files in os.walk(directory):
@@ -154,6 +167,7 @@ class Snapshot:
         self.processes = processes()
         self.namespaces = namespaces()
         self.interfaces = set(os.listdir("/sys/class/net"))
+        self.tables = tables()
         self.sysv = sysv()
         self.canaries = canaries(canary_dir)
 
@@ -182,6 +196,8 @@ class Snapshot:
                     leaks.append(f"mounts changed: {sorted(changed)}")
         if set(os.listdir("/sys/class/net")) != self.interfaces:
             leaks.append(f"interfaces changed: {os.listdir('/sys/class/net')}")
+        if tables() - self.tables:
+            leaks.append(f"nft tables left: {sorted(tables() - self.tables)}")
         if sysv() != self.sysv:
             leaks.append(f"SysV IPC changed: {sysv()}")
         left = harness.records()

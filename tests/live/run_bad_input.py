@@ -364,7 +364,7 @@ def result_not_writable():
 
 @case("a network that is not offered is refused")
 def networks():
-    for value in ("egress", "host", "bridge", "", "None"):
+    for value in ("host", "bridge", "", "None"):
         refused(["--network", value, "true"], "--network", value)
 
 

@@ -201,7 +201,8 @@ def labels():
 
 KEYS = {
     "reason", "exit_code", "signal", "wall_ms", "cpu_user_ms", "cpu_sys_ms", "mem_peak", "pids_peak",
-    "oom", "truncated", "id_base", "id_mapping", "error", "labels",
+    "oom", "truncated", "id_base", "id_mapping", "error", "labels", "network", "denials",
+    "denials_lost",
 }
 
 
