@@ -10,6 +10,8 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -18,6 +20,11 @@
 #include "base/sys.h"
 #include "runtime/sandbox.h"
 #include "runtime/steps.h"
+
+enum {
+	STACK_SIZE = 65536, /* a few paths and a message deep */
+	GUARD_SIZE = 4096,
+};
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -239,41 +246,66 @@ static const struct step steps[] = {
 	{ "exec", exec_command },
 };
 
+static void walk(void *context)
+{
+	struct child *c = context;
+
+	close(c->sb->lifeline[1]);
+	steps_walk(steps, c, &c->report);
+}
+
+/* In our memory, while we sleep: a copy of the page tables, and of every page that either
+ * touches, would cost more than all that the command's process does. It has descriptors,
+ * credentials and signal handlers of its own; what the steps change is in their context
+ * and on their stack. */
+static pid_t clone_here(struct clone_args *args, struct child *c, struct err *e)
+{
+	void *stack = mmap(NULL, STACK_SIZE + GUARD_SIZE, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	pid_t pid;
+
+	if (stack == MAP_FAILED || mprotect(stack, GUARD_SIZE, PROT_NONE) < 0)
+		return err_set(e, errno, "make a stack for the command's process");
+	args->flags |= CLONE_VM | CLONE_VFORK;
+	args->stack = (uintptr_t)stack + GUARD_SIZE;
+	args->stack_size = STACK_SIZE;
+	pid = sys_clone3_here(args, walk, c);
+	if (pid < 0)
+		err_set(e, errno, "clone the command into %s/exec", c->sb->cgroup.name);
+	/* Its change of ids was one of this memory's too, and has made it as dumpable as
+	 * the host's fs.suid_dumpable says (E-14). */
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 && pid > 0)
+		err_ignore(kill(pid, SIGKILL) < 0);
+	munmap(stack, STACK_SIZE + GUARD_SIZE);
+	return pid;
+}
+
 int payload_clone(struct sandbox *sb, int terminal, struct payload *ret, struct err *e)
 {
 	auto_process process = PROCESS_NONE;
 	auto_fd read_end = -1, write_end = -1;
 	struct clone_args args = { .exit_signal = SIGCHLD };
+	struct child c = { .sb = sb,
+			   .terminal = terminal,
+			   .lifeline = sb->lifeline[0],
+			   .gate = sb->gate[0],
+			   .init = sb->init.pidfd,
+			   .userns = sb->userns };
 	int fds[2];
 
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return err_set(e, errno, "make a pipe");
 	read_end = fds[0];
-	write_end = fds[1];
+	write_end = c.report = fds[1];
 	if (setns(sb->init.pidfd, CLONE_NEWPID) < 0)
 		return err_set(e, errno, "join the pid namespace of the sandbox");
 	args.flags = CLONE_PIDFD | CLONE_INTO_CGROUP;
 	args.pidfd = (uintptr_t)&process.pidfd;
 	args.cgroup = (uint64_t)sb->cgroup.exec;
-	process.pid = sys_clone3(&args);
+	process.pid = clone_here(&args, &c, e);
 	if (process.pid < 0) {
 		process = PROCESS_NONE;
-		return err_set(e, errno, "clone the command into %s/exec",
-			       sb->cgroup.name);
-	}
-	if (process.pid == 0) {
-		struct child c = {
-			.sb = sb,
-			.terminal = terminal,
-			.report = write_end,
-			.lifeline = sb->lifeline[0],
-			.gate = sb->gate[0],
-			.init = sb->init.pidfd,
-			.userns = sb->userns,
-		};
-
-		close(sb->lifeline[1]);
-		steps_walk(steps, &c, &c.report);
+		return e->code;
 	}
 	ret->report = fd_take(&read_end);
 	ret->process = process_take(&process);

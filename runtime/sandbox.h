@@ -56,8 +56,8 @@ int sandbox_destroy(struct sandbox *sb, struct err *e);
  * ipc and uts namespaces. */
 void init_main(struct sandbox *sb, int report_fd) __attribute__((noreturn));
 
-/* Clones the command into its cgroup and the sandbox's pid namespace, where it waits for
- * PID 1. `terminal` is the slave side of one, or −1: descriptors 0, 1 and 2 stay as they
+/* Clones the command into its cgroup and the sandbox's pid namespace, and returns when it
+ * has exec'ed or died, which is after PID 1 has exec'ed or died. `terminal` is the slave side of one, or −1: descriptors 0, 1 and 2 stay as they
  * are. From then on every child of this process is born into the sandbox's pid
  * namespace. */
 must_check int payload_clone(struct sandbox *sb, int terminal, struct payload *ret,
@@ -69,7 +69,7 @@ struct payload_start {
 	bool exec_failed; /* the command itself could not be executed */
 };
 
-/* Waits until the command has exec'ed, which it does after carrel-init only. */
+/* Says how that went. */
 must_check int payload_wait_exec(struct payload *payload, struct payload_start *ret,
 				 struct err *e);
 
