@@ -7,6 +7,7 @@
 #include "base/fd.h"
 #include "base/sys.h"
 #include "netns/egress.h"
+#include "netns/leave.h"
 #include "netns/loopback.h"
 #include "netns/netns.h"
 #include "netns/special.h"
@@ -80,8 +81,17 @@ int netns_create(const struct netns_settings *settings, const struct netns_plan 
 
 int netns_destroy(struct netns *ns, struct err *e)
 {
-	int r = ns->special && *ns->host_end ? netns_reclaim(ns->host_end, e) : 0;
+	struct err one;
+	int r = 0, left;
 
+	/* A half-built one has no veth that could be taken down. */
+	if (ns->fd >= 0 && ns->route >= 0)
+		r = leave_network(ns, e);
+	left = ns->special && *ns->host_end ? netns_reclaim(ns->host_end, &one) : 0;
+	if (left < 0 && r == 0) {
+		r = left;
+		*e = one;
+	}
 	fd_close(&ns->route);
 	fd_close(&ns->rules);
 	fd_close(&ns->fd);

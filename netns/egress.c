@@ -55,6 +55,7 @@ int egress_open(const struct netns_settings *settings, const struct netns_plan *
 		.place = place,
 		.host = HOST_NONE,
 		.host_netns = -1,
+		.lock = -1,
 		.never = { { .family = AF_INET }, { .family = AF_INET6 } },
 		.deny = { { .family = AF_INET }, { .family = AF_INET6 } },
 	};
@@ -63,7 +64,9 @@ int egress_open(const struct netns_settings *settings, const struct netns_plan *
 		return err_set(e, errno, "open our network namespace");
 	r = host_open(&ret->host, e);
 	if (r == 0)
-		r = host_ensure(&ret->host, ret->host_netns, settings, plan->ipv6, e);
+		r = host_open_lock(&ret->lock, e);
+	if (r == 0)
+		r = host_ensure(&ret->host, ret->lock, settings, plan->ipv6, e);
 	if (r == 0)
 		r = gather_one(ret, FAMILY4, e);
 	if (r == 0 && plan->ipv6)
@@ -75,6 +78,7 @@ void egress_close(struct egress *eg)
 {
 	host_close(&eg->host);
 	fd_close(&eg->host_netns);
+	fd_close(&eg->lock);
 	for (int i = 0; i < 2; i++) {
 		ip_ranges_free(&eg->never[i]);
 		ip_ranges_free(&eg->deny[i]);
@@ -250,7 +254,7 @@ int egress_make_inside(const struct egress *eg, struct netns *ns, struct err *e)
 	if (r == 0)
 		r = find_address(eg, ns, e);
 	/* From here on, our interface speaks for us. */
-	host_release(eg->host_netns);
+	host_release(eg->lock);
 	if (r == 0)
 		r = load_rules(eg, ns, e);
 	return r;
@@ -327,6 +331,8 @@ int egress_connect(const struct egress *eg, const struct netns *ns, struct err *
 		r = eg->place->record(eg->place->context, ns->host_end, e);
 	if (r == 0 && ns->special)
 		r = open_ways(eg, e);
+	if (r == 0 && ns->special)
+		r = special_remove(eg->host.rules, ns->host_end, e);
 	if (r == 0 && ns->special)
 		r = special_add(eg->host.rules, eg->settings, eg->plan, ns->host_end, e);
 	if (r == 0)

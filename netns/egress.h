@@ -12,6 +12,7 @@ struct egress {
 	const struct netns_place *place;
 	struct host host;
 	int host_netns;
+	int lock; /* of the host's side */
 	/* For IPv4 and IPv6: what nobody may lift, and what exceptions open. */
 	struct ip_ranges never[2], deny[2];
 };

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <string.h>
@@ -45,29 +44,32 @@ struct addresses {
 static void ask_for_addresses(struct nl_batch *b, const void *argument)
 {
 	const struct ip_ranges *set = argument;
-	const struct ifaddrmsg head = { .ifa_family = (uint8_t)set->family };
+	const struct rtmsg head = { .rtm_family = (uint8_t)set->family,
+				    .rtm_table = RT_TABLE_LOCAL };
 
-	nl_message(b, RTM_GETADDR, NLM_F_DUMP, &head, sizeof(head),
+	nl_message(b, RTM_GETROUTE, NLM_F_DUMP, &head, sizeof(head),
 		   "list the host's addresses");
 }
 
+/* The table of what the host takes for itself: its addresses, the broadcasts of its
+ * networks, anycast, and whole networks that somebody has made local. */
 static int add_address(const struct nlmsghdr *message, void *context, struct err *e)
 {
-	const struct nlattr *a[IFA_MAX + 1];
+	const struct rtmsg *head = NLMSG_DATA(message);
+	const struct nlattr *a[RTA_OIF + 1];
 	struct addresses *list = context;
-	struct cidr one = { .ip = { .family = list->set->family } };
+	struct cidr one = { .ip = { .family = list->set->family },
+			    .prefix = head->rtm_dst_len };
 	size_t size = size_of(one.ip.family);
 	const void *address;
 
-	if (message->nlmsg_type != RTM_NEWADDR)
+	if (message->nlmsg_type != RTM_NEWROUTE || head->rtm_table != RT_TABLE_LOCAL)
 		return 0;
-	nl_attributes(message, sizeof(struct ifaddrmsg), a, IFA_MAX);
-	/* Of a point-to-point interface, IFA_ADDRESS is the other end's. */
-	address = nl_payload(a[IFA_LOCAL] ? a[IFA_LOCAL] : a[IFA_ADDRESS], size);
+	nl_attributes(message, sizeof(*head), a, RTA_OIF);
+	address = nl_payload(a[RTA_DST], size);
 	if (!address)
 		return 0;
 	memcpy(one.ip.addr, address, size);
-	one.prefix = (unsigned)(8 * size);
 	if (cidr_contains(list->skip, &one.ip))
 		return 0;
 	return ip_ranges_add(list->set, &one, e);
@@ -215,8 +217,7 @@ static bool is_ours(int sock, const struct nlattr *oif)
 	if (!value)
 		return false;
 	memcpy(&ifr.ifr_ifindex, value, sizeof(uint32_t));
-	return ioctl(sock, SIOCGIFNAME, &ifr) < 0 ||
-	       !strncmp(ifr.ifr_name, LINK_HOST_END, strlen(LINK_HOST_END));
+	return ioctl(sock, SIOCGIFNAME, &ifr) < 0 || link_is_host_end(ifr.ifr_name);
 }
 
 static int check_route(const struct nlmsghdr *message, void *context, struct err *e)

@@ -6,10 +6,12 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/str.h"
 #include "netns/facts.h"
 #include "netns/host.h"
 #include "netns/link.h"
@@ -22,9 +24,9 @@
  * asks the kernel whether it is there, and needs to know no more. The set `uplinks` holds
  * what uplink.c has to remember.
  *
- * Who changes the host's side has a lock on the network namespace itself, which is a file
- * like any other. A start shares that lock from its look at the number until its veth is
- * there: whoever changes something afterwards sees it by its interface.
+ * Who changes the host's side has a lock that belongs to the network namespace. A start
+ * shares that lock from its look at the number until its veth is there: whoever changes
+ * something afterwards sees it by its interface.
  */
 
 enum {
@@ -171,23 +173,39 @@ static int fill(struct nl_batch *b, const struct netns_settings *s, uint32_t num
 
 /* --- up and down ------------------------------------------------------------------- */
 
-static int lock(int netns, int how, struct err *e)
+static int lock(int fd, int how, struct err *e)
 {
-	while (flock(netns, how) < 0) {
+	while (flock(fd, how) < 0) {
 		if (errno != EINTR)
-			return err_set(e, errno, "lock our network namespace");
+			return err_set(e, errno, "lock the host's network");
 	}
+	return 0;
+}
+
+/* One file a network namespace, which only root can open: everybody can open, and so
+ * lock, the namespace itself. */
+int host_open_lock(int *ret_fd, struct err *e)
+{
+	char path[64];
+	struct stat st;
+
+	if (stat("/proc/self/ns/net", &st) < 0)
+		return err_set(e, errno, "look at our network namespace");
+	bug_on(str_format(path, sizeof(path), "/run/carrel-network-%ju.lock",
+			  (uintmax_t)st.st_ino) < 0);
+	*ret_fd = open(path, O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (*ret_fd < 0)
+		return err_set(e, errno, "open %s", path);
 	return 0;
 }
 
 static int lock_host(int *ret_fd, struct err *e)
 {
-	auto_fd fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	int r;
+	auto_fd fd = -1;
+	int r = host_open_lock(&fd, e);
 
-	if (fd < 0)
-		return err_set(e, errno, "open our network namespace");
-	r = lock(fd, LOCK_EX, e);
+	if (r == 0)
+		r = lock(fd, LOCK_EX, e);
 	if (r == 0)
 		*ret_fd = fd_take(&fd);
 	return r;
@@ -272,13 +290,14 @@ static int set_up(const struct host *host, const struct netns_settings *s, bool 
 	return r;
 }
 
-/* −ESTALE: no table, one of somebody else's, or other settings. −EAGAIN: all but IPv6. */
+/* −ESTALE: no table, one of somebody else's, or other settings. −EAGAIN: all but the
+ * uplink's forwarding, or but IPv6. */
 static int is_current(const struct host *host, const struct netns_settings *s, bool ipv6,
 		      struct err *e)
 {
 	struct uplinks uplinks = { 0 };
 	uint32_t number;
-	char forwarding6 = '0';
+	char forwarding = '0', forwarding6 = '0';
 	int r = uplink_find(host->route, s, ipv6, &uplinks, e);
 
 	if (r < 0)
@@ -287,6 +306,12 @@ static int is_current(const struct host *host, const struct netns_settings *s, b
 	r = ruleset_has(host->rules, "settings", &number, sizeof(number), e);
 	if (r == -ENOENT)
 		return -ESTALE;
+	if (r == 0)
+		r = link_read_sysctl("ipv4", uplinks.names[0], "forwarding", &forwarding,
+				     e);
+	/* Killed before it was set, or somebody has switched it off since. */
+	if (r == 0 && forwarding != '1')
+		return -EAGAIN;
 	if (r < 0 || !ipv6)
 		return r;
 	r = link_read_sysctl("ipv6", "all", "forwarding", &forwarding6, e);
@@ -341,18 +366,18 @@ static int make_current(const struct host *host, const struct netns_settings *se
 	return set_up(host, settings, ipv6, e);
 }
 
-int host_ensure(const struct host *host, int netns, const struct netns_settings *settings,
-		bool ipv6, struct err *e)
+int host_ensure(const struct host *host, int lock_fd,
+		const struct netns_settings *settings, bool ipv6, struct err *e)
 {
 	for (;;) {
-		int r = lock(netns, LOCK_SH, e);
+		int r = lock(lock_fd, LOCK_SH, e);
 
 		if (r == 0)
 			r = is_current(host, settings, ipv6, e);
 		if (r != -ESTALE && r != -EAGAIN)
 			return r;
 		/* Not an upgrade in one go: whoever comes in between is seen. */
-		r = lock(netns, LOCK_EX, e);
+		r = lock(lock_fd, LOCK_EX, e);
 		if (r == 0)
 			r = make_current(host, settings, ipv6, e);
 		if (r < 0)
@@ -360,9 +385,9 @@ int host_ensure(const struct host *host, int netns, const struct netns_settings 
 	}
 }
 
-void host_release(int netns)
+void host_release(int lock_fd)
 {
-	err_ignore(flock(netns, LOCK_UN) < 0);
+	err_ignore(flock(lock_fd, LOCK_UN) < 0);
 }
 
 int netns_host_up(const struct netns_settings *settings, bool ipv6, struct err *e)

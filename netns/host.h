@@ -21,7 +21,10 @@ void host_close(struct host *host);
  * different and sandboxes rely on it. On success it stays so until host_release(), which
  * must come when the sandbox's veth is there. `netns` is a descriptor of the host's
  * network namespace that nobody else uses. */
-must_check int host_ensure(const struct host *host, int netns,
+must_check int host_ensure(const struct host *host, int lock,
 			   const struct netns_settings *settings, bool ipv6,
 			   struct err *e);
-void host_release(int netns);
+void host_release(int lock);
+
+/* Opens the lock of the caller's network namespace. */
+must_check int host_open_lock(int *ret_fd, struct err *e);

@@ -36,6 +36,14 @@ static const struct {
 	{ "addr_gen_mode", '1' }, { "accept_source_route", '0' },
 };
 
+bool link_is_host_end(const char *name)
+{
+	size_t len = strlen(LINK_HOST_END);
+
+	return !strncmp(name, LINK_HOST_END, len) && strlen(name + len) == 8 &&
+	       str_only(name + len, "0123456789abcdef");
+}
+
 /* --- messages ---------------------------------------------------------------------- */
 
 static void put_end(struct nl_batch *b, const struct link_end *end)
@@ -129,6 +137,13 @@ void link_up(struct nl_batch *b, unsigned index)
 					.ifi_change = IFF_UP };
 
 	nl_message(b, RTM_SETLINK, 0, &head, sizeof(head), "bring up an interface");
+}
+
+void link_down(struct nl_batch *b, unsigned index)
+{
+	const struct ifinfomsg head = { .ifi_index = (int)index, .ifi_change = IFF_UP };
+
+	nl_message(b, RTM_SETLINK, 0, &head, sizeof(head), "take down an interface");
 }
 
 void link_add_default_route(struct nl_batch *b, unsigned index, const struct ip *gateway)

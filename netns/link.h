@@ -13,6 +13,9 @@
 
 enum { LINK_LOOPBACK = 1, LINK_INSIDE = 2 }; /* interface indexes in a sandbox */
 
+/* Is it the name of a host end? */
+bool link_is_host_end(const char *name);
+
 /* One end of a veth, and what its other end is to it. */
 struct link_end {
 	unsigned index; /* 0: not known yet */
@@ -37,6 +40,9 @@ void link_add_address(struct nl_batch *b, const struct link_end *end,
 
 /* Brings up the interface with that index. */
 void link_up(struct nl_batch *b, unsigned index);
+
+/* Takes it down: its addresses lead nowhere then. */
+void link_down(struct nl_batch *b, unsigned index);
 
 /* The default route, through `gateway`. */
 void link_add_default_route(struct nl_batch *b, unsigned index, const struct ip *gateway);

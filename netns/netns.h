@@ -41,6 +41,8 @@
  *	facts.c		what the host's network looks like
  *	host.c		the host's side: up, down, still the same?
  *	egress.c	one sandbox's side
+ *	usage.c		what it has sent, and was not let send
+ *	leave.c		its end
  *	create.c	the namespace itself
  *
  * The kernel is the record: the name of a host end says whose address it is, and a
@@ -53,7 +55,7 @@ enum {
 	NETNS_DNS_MAX = 3, /* what libc's resolver takes, MAXNS in <resolv.h> */
 	NETNS_ALLOW_MAX = 64,
 	NETNS_DENIALS_MAX = 256,
-	NETNS_RANGES_MAX = 4096, /* of one sandbox's own denials */
+	NETNS_RANGES_MAX = 1024, /* of one sandbox's own denials */
 	NETNS_FLOWS_DEFAULT = 4096,
 	NETNS_RATE_DEFAULT = 200,
 };

@@ -16,7 +16,7 @@
  */
 
 /* Bits of `ct state`, NF_CT_STATE_BIT(). */
-enum { ESTABLISHED = 2, RELATED = 4 };
+enum { INVALID = 1, ESTABLISHED = 2, RELATED = 4, NEW = 8 };
 
 enum { DNS = 53, DNS_OVER_TLS = 853 };
 

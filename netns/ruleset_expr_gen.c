@@ -3,6 +3,7 @@
  * them. */
 #include <arpa/inet.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -162,6 +163,18 @@ void if_not_out_group(struct nftnl_rule *r, uint32_t first, uint32_t last)
 	compare_group(r, NFT_META_OIFGROUP, first, last, true);
 }
 
+void if_family_in(struct nftnl_rule *r, const char *set)
+{
+	load_meta(r, NFT_META_NFPROTO, NFT_REG_1);
+	lookup(r, set, false);
+}
+
+void if_in_name_in(struct nftnl_rule *r, const char *set)
+{
+	load_meta(r, NFT_META_IIFNAME, NFT_REG_1);
+	lookup(r, set, false);
+}
+
 void if_out_name_in(struct nftnl_rule *r, const char *set)
 {
 	load_meta(r, NFT_META_OIFNAME, NFT_REG_1);
@@ -187,7 +200,8 @@ void if_icmp_type(struct nftnl_rule *r, uint8_t type)
 	compare_u8(r, NFT_CMP_EQ, type);
 }
 
-static void mask(struct nftnl_rule *r, uint32_t len, uint32_t bits)
+/* Compares what the bits leave with zero. */
+static void mask(struct nftnl_rule *r, uint32_t len, uint32_t op, uint32_t bits)
 {
 	const uint32_t none = 0;
 	struct nftnl_expr *x = expr("bitwise");
@@ -199,7 +213,7 @@ static void mask(struct nftnl_rule *r, uint32_t len, uint32_t bits)
 	nftnl_expr_set(x, NFTNL_EXPR_BITWISE_MASK, &bits, len);
 	nftnl_expr_set(x, NFTNL_EXPR_BITWISE_XOR, &none, len);
 	nftnl_rule_add_expr(r, x);
-	compare(r, NFT_CMP_NEQ, &none, len);
+	compare(r, op, &none, len);
 }
 
 void if_tcp_reset(struct nftnl_rule *r)
@@ -207,7 +221,7 @@ void if_tcp_reset(struct nftnl_rule *r)
 	enum { FLAGS_OFFSET = 13, RST = 4 };
 
 	load_payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, FLAGS_OFFSET, 1, NFT_REG_1);
-	mask(r, 1, RST);
+	mask(r, 1, NFT_CMP_NEQ, RST);
 }
 
 void if_source_in(struct nftnl_rule *r, int family, const char *set)
@@ -270,14 +284,25 @@ void if_destination_type_not_unicast(struct nftnl_rule *r)
 	compare_u32(r, NFT_CMP_NEQ, RTN_UNICAST);
 }
 
-void if_state(struct nftnl_rule *r, uint32_t bits)
+static void load_ct(struct nftnl_rule *r, uint32_t key)
 {
 	struct nftnl_expr *x = expr("ct");
 
-	nftnl_expr_set_u32(x, NFTNL_EXPR_CT_KEY, NFT_CT_STATE);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_CT_KEY, key);
 	nftnl_expr_set_u32(x, NFTNL_EXPR_CT_DREG, NFT_REG_1);
 	nftnl_rule_add_expr(r, x);
-	mask(r, 4, bits);
+}
+
+void if_state(struct nftnl_rule *r, uint32_t bits)
+{
+	load_ct(r, NFT_CT_STATE);
+	mask(r, 4, NFT_CMP_NEQ, bits);
+}
+
+void if_not_translated(struct nftnl_rule *r)
+{
+	load_ct(r, NFT_CT_STATUS);
+	mask(r, 4, NFT_CMP_EQ, IPS_DST_NAT);
 }
 
 void if_flows_over(struct nftnl_rule *r, uint32_t flows)

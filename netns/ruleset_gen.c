@@ -83,8 +83,8 @@ static const struct {
 	uint32_t type;
 	uint8_t size;
 } fields_known[] = {
-	{ "ipv4", 7, 4 },  { "ipv6", 8, 16 },    { "proto", 12, 1 },
-	{ "port", 13, 2 }, { "ifname", 41, 16 }, { "mark", 19, 4 },
+	{ "ipv4", 7, 4 },     { "ipv6", 8, 16 }, { "proto", 12, 1 }, { "port", 13, 2 },
+	{ "ifname", 41, 16 }, { "mark", 19, 4 }, { "family", 2, 1 },
 };
 
 /* A part takes up whole registers of four bytes. */

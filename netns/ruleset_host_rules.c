@@ -153,6 +153,28 @@ static void add_host_input(struct ruleset *rs)
 	add_rule(rs, r);
 }
 
+/* The host may have translated the destination since "prerouting" (N-05). */
+static void refuse_translated(struct ruleset *rs, const struct family *f)
+{
+	const struct {
+		const char *set, *comment;
+	} lists[] = { { f->never, "platform and other sandboxes" },
+		      { f->deny, "blocklist" } };
+	struct nftnl_rule *r;
+
+	for (unsigned i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
+		r = rule_for(f, "from_sandbox", lists[i].comment);
+		if_destination_in(r, f->number, lists[i].set);
+		go_to(r, "refuse");
+		add_rule(rs, r);
+	}
+	r = rule_for(f, "from_sandbox", "blocklist of its own");
+	if_in_group(r, SPECIAL);
+	if_in_name_destination_in(r, f->number, f->deny_of);
+	go_to(r, "refuse");
+	add_rule(rs, r);
+}
+
 static void add_forward_out(struct ruleset *rs)
 {
 	struct nftnl_rule *r = rule("from_sandbox", "not from sandbox to sandbox");
@@ -160,14 +182,20 @@ static void add_forward_out(struct ruleset *rs)
 	if_out_group(r, SANDBOXES);
 	drop_it(r);
 	add_rule(rs, r);
-	r = rule("from_sandbox", "to the uplink");
-	if_out_name_in(r, "uplinks");
-	accept_it(r);
+	/* What is in no flow is not translated, either. */
+	r = rule("from_sandbox", "nothing that makes no sense");
+	if_state(r, INVALID);
+	drop_it(r);
 	add_rule(rs, r);
 	for (int i = 0; i < 2; i++) {
 		accept_resolvers(rs, &families[i], "from_sandbox");
 		accept_exceptions(rs, &families[i], "from_sandbox");
+		refuse_translated(rs, &families[i]);
 	}
+	r = rule("from_sandbox", "to the uplink");
+	if_out_name_in(r, "uplinks");
+	accept_it(r);
+	add_rule(rs, r);
 	r = rule("from_sandbox", "and nowhere else");
 	drop_it(r);
 	add_rule(rs, r);
@@ -192,6 +220,26 @@ static void add_forward_in(struct ruleset *rs)
 	add_rule(rs, r);
 }
 
+/* Only because of us does the host forward: then it does so for sandboxes alone, and for
+ * what somebody has published by translating it. */
+static void add_strangers(struct ruleset *rs)
+{
+	struct nftnl_rule *r = rule("forward", "strangers do not pass, IPv4");
+
+	if_family(r, 4);
+	if_in_name_in(r, "opened");
+	if_state(r, NEW | INVALID);
+	if_not_translated(r);
+	drop_it(r);
+	add_rule(rs, r);
+	r = rule("forward", "strangers do not pass, IPv6");
+	if_family_in(r, "opened_families");
+	if_state(r, NEW | INVALID);
+	if_not_translated(r);
+	drop_it(r);
+	add_rule(rs, r);
+}
+
 static void add_forward(struct ruleset *rs)
 {
 	struct nftnl_rule *r = rule("forward", "out");
@@ -203,6 +251,13 @@ static void add_forward(struct ruleset *rs)
 	if_out_group(r, SANDBOXES);
 	go_to(r, "to_sandbox");
 	add_rule(rs, r);
+	for (int i = 0; i < 2; i++) {
+		r = rule_for(&families[i], "forward", "to sandboxes that have gone");
+		if_destination_in(r, families[i].number, families[i].pool);
+		drop_it(r);
+		add_rule(rs, r);
+	}
+	add_strangers(rs);
 	add_forward_out(rs);
 	add_forward_in(rs);
 }
@@ -240,6 +295,7 @@ static void add_postrouting(struct ruleset *rs)
 		struct nftnl_rule *r =
 			rule_for(&families[i], "postrouting", "as the host itself");
 
+		if_in_group(r, SANDBOXES);
 		if_not_out_group(r, SANDBOXES);
 		if_source_in(r, families[i].number, families[i].pool);
 		masquerade(r);
@@ -267,6 +323,9 @@ void rules_host(struct ruleset *rs)
 	add_set(rs, "settings", SET_KEYS, KEY("mark"));
 	add_set(rs, "uplinks", SET_KEYS, KEY("ifname"));
 	add_set(rs, "others", SET_KEYS, KEY("ifname"));
+	/* Interfaces, and families, that forward because of us. */
+	add_set(rs, "opened", SET_KEYS, KEY("ifname"));
+	add_set(rs, "opened_families", SET_KEYS, KEY("family"));
 	for (int i = 0; i < 2; i++)
 		add_host_sets(rs, &families[i]);
 	add_host_chains(rs);

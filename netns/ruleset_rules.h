@@ -22,7 +22,7 @@ void add_table(struct ruleset *rs);
 enum set_kind { SET_KEYS, SET_RANGES, SET_BY_PACKETS };
 
 /* A set of single keys, of ranges, or of keys that packets add. `fields` names the key's
- * parts, NULL-terminated: "ipv4", "ipv6", "proto", "port", "ifname", "mark". */
+ * parts, NULL-terminated: "ipv4", "ipv6", "proto", "port", "ifname", "mark", "family". */
 void add_set(struct ruleset *rs, const char *name, enum set_kind kind,
 	     const char *const *fields);
 
@@ -53,7 +53,10 @@ void if_in_group(struct nftnl_rule *r, uint32_t first, uint32_t last);
 void if_not_in_group(struct nftnl_rule *r, uint32_t first, uint32_t last);
 void if_out_group(struct nftnl_rule *r, uint32_t first, uint32_t last);
 void if_not_out_group(struct nftnl_rule *r, uint32_t first, uint32_t last);
+void if_family_in(struct nftnl_rule *r, const char *set);
+void if_in_name_in(struct nftnl_rule *r, const char *set);
 void if_out_name_in(struct nftnl_rule *r, const char *set);
+void if_not_translated(struct nftnl_rule *r);
 void if_protocol(struct nftnl_rule *r, uint8_t protocol);
 void if_port(struct nftnl_rule *r, uint16_t port);
 void if_icmp_type(struct nftnl_rule *r, uint8_t type);

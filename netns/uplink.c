@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <linux/netfilter.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -8,6 +9,8 @@
 #include "netns/link.h"
 #include "netns/ruleset.h"
 #include "netns/uplink.h"
+
+static const uint8_t ipv6_number = NFPROTO_IPV6;
 
 static const struct uplink_note nothing_changed = { '-', '-', '-' };
 
@@ -106,10 +109,18 @@ static void keep_older(const struct uplink_record *old, const char *name,
 	}
 }
 
+/* Strangers do not pass where only we have it forward. */
+static void add_opened(struct nl_batch *b, const char *name)
+{
+	ruleset_add(b, "opened",
+		    &(struct ruleset_element){ .key = name, .size = IFNAMSIZ });
+}
+
 int uplink_write_record(struct nl_batch *b, const struct uplinks *wanted,
 			const struct uplink_record *old, bool ipv6, struct err *e)
 {
 	ruleset_flush(b, "uplinks");
+	ruleset_flush(b, "opened_families");
 	for (unsigned i = 0; i < wanted->count; i++) {
 		struct uplink_note note = nothing_changed;
 		char text[NOTE_LENGTH + 1];
@@ -120,6 +131,12 @@ int uplink_write_record(struct nl_batch *b, const struct uplinks *wanted,
 		keep_older(old, wanted->names[i], &note);
 		bug_on(str_format(text, sizeof(text), NOTE_TEXT, note.forwarding,
 				  note.forwarding6, note.accept_ra) < 0);
+		if (note.forwarding == '0')
+			add_opened(b, wanted->names[i]);
+		if (note.forwarding6 == '0')
+			ruleset_add(b, "opened_families",
+				    &(struct ruleset_element){ .key = &ipv6_number,
+							       .size = 1 });
 		ruleset_add(b, "uplinks",
 			    &(struct ruleset_element){ .key = wanted->names[i],
 						       .size = IFNAMSIZ,
@@ -203,6 +220,8 @@ static int note_other(int rules, const char *name, char forwarding, struct err *
 
 	bug_on(str_format(text, sizeof(text), NOTE_TEXT, forwarding, '-', '-') < 0);
 	ruleset_begin(&b);
+	if (forwarding == '0')
+		add_opened(&b, name);
 	ruleset_add(&b, "others",
 		    &(struct ruleset_element){
 			    .key = name, .size = IFNAMSIZ, .comment = text });

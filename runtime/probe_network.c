@@ -48,7 +48,8 @@ static const struct probe rows[] = {
 	  .arg = 4,
 	  .advice = true,
 	  .remedy = "a kernel with veth, nf_tables, nf_conntrack, nft_ct, nft_fib_inet, "
-		    "nft_limit, nft_connlimit, nft_masq, nft_reject_inet" },
+		    "nft_limit, nft_connlimit, nft_masq, nft_reject_inet, "
+		    "nf_conntrack_netlink" },
 	{ .id = "egress-ipv6",
 	  .name = "filtered egress, IPv6",
 	  .run = try_egress,
