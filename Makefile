@@ -197,7 +197,8 @@ $(BUILD)/tests/test_%: tests/unit/test_%.c $(TEST_LIB) $$(call unit_objects,$$(c
 	$(CC) $(CPPFLAGS) $(filter-out -MMD -MP,$(CFLAGS)) -pie $(if $(SAN),-fsanitize=$(SAN)) -o $@ \
 		-DSECCOMP_BUILT_PFC='"$(BUILD)/gen/policy/seccomp_default.pfc"' \
 		-DBLOCKLIST_GEN='"$(BUILD)/blocklist_gen"' \
-		$(filter %.c %.o,$^) -lcmocka $(if $(filter test_tools%,$(@F)),-ljansson -linih)
+		$(filter %.c %.o,$^) -lcmocka $(if $(filter test_netns%,$(@F)),-lnftnl -lmnl) \
+		$(if $(filter test_tools%,$(@F)),-ljansson -linih)
 
 # The same tables, read by other means than the program's own.
 $(BUILD)/gen/tests/blocklist_derived.h: tests/unit/derive_blocklist.py $(BLOCKLIST_CSV)

@@ -11,8 +11,8 @@
 pid_t sys_clone3(struct clone_args *args);
 
 /* The same in this process's memory, on a stack of its own (args->stack, stack_size): the
- * child calls fn(arg), which must not return. For CLONE_VM | CLONE_VFORK, where the caller
- * sleeps until the child has exec'ed or died. −1/errno. */
+ * child calls fn(arg), which must not return. For CLONE_VM | CLONE_VFORK, where the
+ * caller sleeps until the child has exec'ed or died. −1/errno. */
 pid_t sys_clone3_here(struct clone_args *args, void (*fn)(void *arg), void *arg);
 
 /* openat2(2) with O_CLOEXEC added. −1/errno. */

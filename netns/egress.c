@@ -10,6 +10,7 @@
 
 #include "base/fd.h"
 #include "base/str.h"
+#include "netns/disjoint.h"
 #include "netns/egress.h"
 #include "netns/facts.h"
 #include "netns/link.h"
@@ -99,17 +100,19 @@ static void add_keys(struct nl_batch *b, const char *set, const struct ip *list,
 	}
 }
 
-static void add_exceptions(struct nl_batch *b, const struct netns_plan *plan)
+static int add_exceptions(struct nl_batch *b, const struct netns_plan *plan, int family,
+			  struct err *e)
 {
-	for (unsigned i = 0; i < plan->allow_count; i++) {
-		struct ruleset_exception x;
+	struct disjoint d;
+	int r = disjoint_exceptions(plan->allow, plan->allow_count, family, &d, e);
 
-		ruleset_exception_of(&plan->allow[i], &x);
-		ruleset_add(
-			b, plan->allow[i].cidr.ip.family == AF_INET ? "allow4" : "allow6",
-			&(struct ruleset_element){
-				.key = x.first, .key_end = x.last, .size = x.size });
-	}
+	for (size_t i = 0; i < d.count; i++)
+		ruleset_add(b, family == AF_INET ? "allow4" : "allow6",
+			    &(struct ruleset_element){ .key = d.list[i].first,
+						       .key_end = d.list[i].last,
+						       .size = d.list[i].size });
+	disjoint_free(&d);
+	return r;
 }
 
 static int load_rules(const struct egress *eg, const struct netns *ns, struct err *e)
@@ -119,10 +122,11 @@ static int load_rules(const struct egress *eg, const struct netns *ns, struct er
 	auto_nl_batch b = { 0 };
 	const struct ip *dns;
 	unsigned dns_count = netns_resolvers(eg->settings, eg->plan, &dns);
+	int r = 0;
 
 	ruleset_begin(&b);
 	ruleset_add_inside(&b, eg->plan->ipv6, &limits);
-	for (int i = FAMILY4; i <= (eg->plan->ipv6 ? FAMILY6 : FAMILY4); i++) {
+	for (int i = FAMILY4; r == 0 && i <= (eg->plan->ipv6 ? FAMILY6 : FAMILY4); i++) {
 		int family = eg->never[i].family;
 		const struct ip *own = i == FAMILY4 ? &ns->address4 : &ns->address6;
 
@@ -132,8 +136,10 @@ static int load_rules(const struct egress *eg, const struct netns *ns, struct er
 				   eg->never[i].list, eg->never[i].count, family);
 		ruleset_add_ranges(&b, i == FAMILY4 ? "deny4" : "deny6", eg->deny[i].list,
 				   eg->deny[i].count, family);
+		r = add_exceptions(&b, eg->plan, family, e);
 	}
-	add_exceptions(&b, eg->plan);
+	if (r < 0)
+		return r;
 	ruleset_end(&b);
 	return nl_send(ns->rules, &b, e);
 }

@@ -19,8 +19,8 @@ static size_t size_of(int family)
 }
 
 /* Sends a request for a list until nobody has changed the list while it was read. */
-static int ask_again(int route, void (*build)(struct nl_batch *b, const void *argument),
-		     const void *argument,
+static int ask_again(int route, void (*build)(struct nl_batch *b, void *argument),
+		     void *argument,
 		     int (*each)(const struct nlmsghdr *, void *, struct err *),
 		     void *context, struct err *e)
 {
@@ -41,7 +41,7 @@ struct addresses {
 	struct ip_ranges *set;
 };
 
-static void ask_for_addresses(struct nl_batch *b, const void *argument)
+static void ask_for_addresses(struct nl_batch *b, void *argument)
 {
 	const struct ip_ranges *set = argument;
 	const struct rtmsg head = { .rtm_family = (uint8_t)set->family,
@@ -80,7 +80,10 @@ int facts_add_addresses(int route, const struct cidr *skip, struct ip_ranges *se
 {
 	struct addresses list = { .skip = skip, .set = set };
 
-	return ask_again(route, ask_for_addresses, set, add_address, &list, e);
+	int r = ask_again(route, ask_for_addresses, set, add_address, &list, e);
+
+	/* There is no such table before the first address. */
+	return r == -ENOENT ? 0 : r;
 }
 
 /* --- interfaces -------------------------------------------------------------------- */
@@ -155,11 +158,13 @@ struct group_count {
 	unsigned count;
 };
 
-static void ask_for_links(struct nl_batch *b, const void *argument)
+/* Counting begins anew whenever the list does. */
+static void ask_for_links(struct nl_batch *b, void *argument)
 {
 	const struct ifinfomsg head = { 0 };
+	struct group_count *c = argument;
 
-	(void)argument;
+	c->count = 0;
 	nl_message(b, RTM_GETLINK, NLM_F_DUMP, &head, sizeof(head),
 		   "list the host's interfaces");
 	nl_put_u32(b, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
@@ -186,7 +191,7 @@ int facts_count_group(int route, uint32_t first, uint32_t last, unsigned *ret_co
 		      struct err *e)
 {
 	struct group_count c = { .first = first, .last = last };
-	int r = ask_again(route, ask_for_links, NULL, count_link, &c, e);
+	int r = ask_again(route, ask_for_links, &c, count_link, &c, e);
 
 	if (r == 0)
 		*ret_count = c.count;
@@ -200,10 +205,12 @@ struct route_check {
 	const struct cidr *network;
 };
 
-static void ask_for_routes(struct nl_batch *b, const void *argument)
+static void ask_for_routes(struct nl_batch *b, void *argument)
 {
-	const struct cidr *network = argument;
-	const struct rtmsg head = { .rtm_family = (uint8_t)network->ip.family };
+	const struct route_check *check = argument;
+	const struct rtmsg head = {
+		.rtm_family = (uint8_t)check->network->ip.family,
+	};
 
 	nl_message(b, RTM_GETROUTE, NLM_F_DUMP, &head, sizeof(head),
 		   "list the host's routes");
@@ -248,5 +255,5 @@ int facts_check_unused(int route, const struct cidr *network, struct err *e)
 {
 	struct route_check check = { .sock = route, .network = network };
 
-	return ask_again(route, ask_for_routes, network, check_route, &check, e);
+	return ask_again(route, ask_for_routes, &check, check_route, &check, e);
 }

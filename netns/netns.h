@@ -38,6 +38,8 @@
  *	ruleset*.c	nftables rules: encoded when carrel is built, filled here
  *	link.c		interfaces, addresses, routes, sysctls
  *	lists.c		what both rulesets are filled from
+ *	special.c	what the host holds for one sandbox alone
+ *	disjoint.c	exceptions that overlap, cut so that they do not
  *	facts.c		what the host's network looks like
  *	host.c		the host's side: up, down, still the same?
  *	egress.c	one sandbox's side
@@ -106,7 +108,7 @@ struct netns_usage {
 	uint64_t rx_bytes, rx_packets, tx_bytes, tx_packets;
 	struct netns_denial *denials; /* owned; in no order */
 	unsigned denial_count;
-	uint64_t denials_lost; /* packets that found no room above */
+	uint64_t denials_lost; /* packets that are in none of them: no room, or a limit */
 };
 
 /* The host's side, as `carrel network show` has it. */

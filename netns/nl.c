@@ -204,12 +204,12 @@ static void read_words(const struct nlmsghdr *m, char *buf)
 {
 	const struct nlattr *a[NLMSGERR_ATTR_MSG + 1];
 	const struct nlmsgerr *error = NLMSG_DATA(m);
-	size_t size, skip = sizeof(*error);
+	size_t size, skip = m->nlmsg_type == NLMSG_DONE ? sizeof(int) : sizeof(*error);
 
 	buf[0] = '\0';
 	if (!(m->nlmsg_flags & NLM_F_ACK_TLVS))
 		return;
-	if (!(m->nlmsg_flags & NLM_F_CAPPED))
+	if (m->nlmsg_type == NLMSG_ERROR && !(m->nlmsg_flags & NLM_F_CAPPED))
 		skip += error->msg.nlmsg_len - NLMSG_HDRLEN;
 	nl_attributes(m, skip, a, NLMSGERR_ATTR_MSG);
 	size = nl_payload_size(a[NLMSGERR_ATTR_MSG]);
@@ -243,7 +243,7 @@ static bool is_error(const struct nlmsghdr *m)
 static int read_answers(int sock, const struct nl_batch *b, uint32_t last, struct err *e)
 {
 	char answer[ANSWER_MAX] __attribute__((aligned(NLMSG_ALIGNTO)));
-	bool done = false;
+	bool done = false, overrun = false;
 	int r = 0;
 
 	for (;;) {
@@ -254,6 +254,11 @@ static int read_answers(int sock, const struct nl_batch *b, uint32_t last, struc
 			continue;
 		if (n < 0 && errno == EAGAIN)
 			break;
+		/* More refusals than there was room for: the first ones are there. */
+		if (n < 0 && errno == ENOBUFS) {
+			overrun = true;
+			continue;
+		}
 		if (n < 0)
 			return err_set(e, errno, "read netlink answers");
 		for (struct nlmsghdr *m = (struct nlmsghdr *)answer; NLMSG_OK(m, left);
@@ -265,6 +270,8 @@ static int read_answers(int sock, const struct nl_batch *b, uint32_t last, struc
 			done |= m->nlmsg_seq == last;
 		}
 	}
+	if (r == 0 && overrun)
+		return err_set(e, ENOBUFS, "read netlink answers");
 	if (r == 0 && !done)
 		return err_say(e, EPROTO, "%s: no answer from the kernel",
 			       b->what[last - 1]);
@@ -325,6 +332,16 @@ struct listener {
 	bool interrupted; /* the list changed while it was read */
 };
 
+/* A list that could not be made begins and ends with its error. */
+static bool ends_well(const struct nlmsghdr *m)
+{
+	int error = 0;
+
+	if (m->nlmsg_len >= NLMSG_LENGTH(sizeof(error)))
+		memcpy(&error, NLMSG_DATA(m), sizeof(error));
+	return error >= 0;
+}
+
 /* One packet of a list. Returns 1 when it was the last. */
 static int take_packet(const struct nl_batch *b, struct nlmsghdr *m, unsigned left,
 		       struct listener *l, struct err *e)
@@ -333,7 +350,7 @@ static int take_packet(const struct nl_batch *b, struct nlmsghdr *m, unsigned le
 		int r;
 
 		if (m->nlmsg_type == NLMSG_DONE)
-			return 1;
+			return ends_well(m) ? 1 : refused(b, m, e);
 		if (is_error(m)) {
 			const struct nlmsgerr *error = NLMSG_DATA(m);
 

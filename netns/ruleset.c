@@ -208,8 +208,7 @@ void ruleset_delete(struct nl_batch *b, const char *set, const struct ruleset_el
 	put_one(b, NFT_MSG_DELSETELEM, set, el);
 }
 
-/* The address behind this one. False when there is none. */
-static bool next_address(uint8_t *next, const uint8_t *address, size_t size)
+bool ruleset_next_address(uint8_t *next, const uint8_t *address, size_t size)
 {
 	memcpy(next, address, size);
 	while (size--) {
@@ -227,7 +226,7 @@ static void put_range(struct nl_batch *b, const struct ip_range *range, size_t s
 
 	put_element(b, &el, 0);
 	el.key = behind;
-	if (next_address(behind, range->last, size))
+	if (ruleset_next_address(behind, range->last, size))
 		put_element(b, &el, NFT_SET_ELEM_INTERVAL_END);
 }
 

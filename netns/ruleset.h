@@ -74,6 +74,9 @@ void ruleset_add(struct nl_batch *b, const char *set, const struct ruleset_eleme
 void ruleset_delete(struct nl_batch *b, const char *set,
 		    const struct ruleset_element *el);
 
+/* The address behind this one, of `size` bytes. False when there is none. */
+bool ruleset_next_address(uint8_t *next, const uint8_t *address, size_t size);
+
 /* An exception as the key of an element: address and port, each padded. */
 struct ruleset_exception {
 	uint8_t first[16 + 4], last[16 + 4];

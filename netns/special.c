@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "netns/disjoint.h"
 #include "netns/ruleset.h"
 #include "netns/special.h"
 
@@ -78,22 +79,34 @@ static void add_allowed(struct nl_batch *b, const struct ruleset_exception *x, i
 					       .size = first.size });
 }
 
+static int add_exceptions(struct nl_batch *b, const struct netns_plan *plan, int family,
+			  const char *host_end, struct err *e)
+{
+	struct disjoint d;
+	int r = disjoint_exceptions(plan->allow, plan->allow_count, family, &d, e);
+
+	for (size_t i = 0; i < d.count; i++)
+		add_allowed(b, &d.list[i], family, host_end);
+	disjoint_free(&d);
+	return r;
+}
+
 int special_add(int rules, const struct netns_settings *settings,
 		const struct netns_plan *plan, const char *host_end, struct err *e)
 {
 	auto_nl_batch b = { 0 };
 	const struct ip *dns;
 	unsigned dns_count = netns_resolvers(settings, plan, &dns);
+	int r;
 
 	ruleset_begin(&b);
 	for (unsigned i = 0; i < dns_count; i++)
 		add_dns(&b, &dns[i], host_end);
-	for (unsigned i = 0; i < plan->allow_count; i++) {
-		struct ruleset_exception x;
-
-		ruleset_exception_of(&plan->allow[i], &x);
-		add_allowed(&b, &x, plan->allow[i].cidr.ip.family, host_end);
-	}
+	r = add_exceptions(&b, plan, AF_INET, host_end, e);
+	if (r == 0)
+		r = add_exceptions(&b, plan, AF_INET6, host_end, e);
+	if (r < 0)
+		return r;
 	add_denied(&b, &plan->deny4, host_end);
 	add_denied(&b, &plan->deny6, host_end);
 	ruleset_end(&b);

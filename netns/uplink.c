@@ -98,12 +98,13 @@ static void keep_older(const struct uplink_record *old, const char *name,
 	for (unsigned i = 0; i < old->uplinks.count; i++) {
 		const struct uplink_note *o = &old->notes[i];
 
+		/* IPv6's is not of one uplink, but of all. */
+		if (o->forwarding6 != '-')
+			note->forwarding6 = o->forwarding6;
 		if (strcmp(old->uplinks.names[i], name) != 0)
 			continue;
 		if (o->forwarding != '-')
 			note->forwarding = o->forwarding;
-		if (o->forwarding6 != '-')
-			note->forwarding6 = o->forwarding6;
 		if (o->accept_ra != '-')
 			note->accept_ra = o->accept_ra;
 	}

@@ -38,7 +38,7 @@ enum source {
 
 struct keeper {
 	struct sandbox *sb;
-	struct payload payload;
+	struct process payload;
 	struct terminal terminal;
 	int signals; /* signalfd */
 	int oom; /* eventfd; −1: the kernel kills the whole group itself */
@@ -119,7 +119,7 @@ static void forward_signals(struct keeper *k)
 
 		if (sig == SIGWINCH && k->terminal.master >= 0)
 			terminal_resize(&k->terminal);
-		else if (pidfd_send_signal(k->payload.process.pidfd, sig, NULL, 0) < 0)
+		else if (pidfd_send_signal(k->payload.pidfd, sig, NULL, 0) < 0)
 			return; /* it has just ended */
 	}
 }
@@ -182,7 +182,7 @@ static void fill_pollfds(const struct keeper *k, struct pollfd *fds)
 
 	if (k->terminal.master >= 0)
 		wanted = terminal_wanted(&k->terminal);
-	fds[SOURCE_PAYLOAD] = want(k->payload.process.pidfd, POLLIN);
+	fds[SOURCE_PAYLOAD] = want(k->payload.pidfd, POLLIN);
 	fds[SOURCE_INIT] = want(k->sb->init.pidfd, POLLIN);
 	fds[SOURCE_SIGNALS] = want(k->signals, POLLIN);
 	fds[SOURCE_OOM] = want(k->oom, POLLIN);
@@ -255,7 +255,7 @@ static int keep(struct keeper *k, struct run_result *ret, struct err *e)
 		k->deadline_ms = k->start_ms + spec->timeout_ms;
 	r = wait_for_end(k, e);
 	if (r == 0)
-		r = process_wait(&k->payload.process, &status, NULL, e);
+		r = process_wait(&k->payload, &status, NULL, e);
 	if (r < 0)
 		return r;
 	ret->wall_ms = steps_now_ms() - k->start_ms;
@@ -290,10 +290,8 @@ static int start(struct keeper *k, struct run_result *ret, struct err *e)
 	if (r == 0)
 		r = cgroup_watch_oom(&k->sb->cgroup, &k->oom, e);
 	if (r == 0)
-		r = payload_clone(k->sb, slave, &k->payload, e);
+		r = payload_start(k->sb, slave, &k->payload, &started, e);
 	fd_close(&slave);
-	if (r == 0)
-		r = payload_wait_exec(&k->payload, &started, e);
 	k->start_ms = started.at_ms;
 	if (started.exec_failed)
 		ret->exit_code =
@@ -344,7 +342,7 @@ int run_command(const struct runtime_config *config, const struct spec *spec,
 		struct run_result *ret, struct err *e)
 {
 	struct keeper k = {
-		.payload = PAYLOAD_NONE,
+		.payload = PROCESS_NONE,
 		.terminal = TERMINAL_NONE,
 		.signals = -1,
 		.oom = -1,

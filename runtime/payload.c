@@ -5,13 +5,11 @@
 #include <limits.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -31,7 +29,8 @@ enum {
 struct child {
 	const struct sandbox *sb;
 	int terminal;
-	int report;
+	struct report report; /* what the keeper will find */
+	uint64_t at_ms; /* right before exec; 0: not there yet */
 	int lifeline; /* read end */
 	int gate; /* read end */
 	int init; /* pidfd of PID 1 */
@@ -101,7 +100,7 @@ static int set_up_stdio(void *context, struct err *e)
 static int drop_descriptors(void *context, struct err *e)
 {
 	struct child *c = context;
-	int *const kept[] = { &c->report, &c->lifeline, &c->gate, &c->init, &c->userns };
+	int *const kept[] = { &c->lifeline, &c->gate, &c->init, &c->userns };
 
 	return steps_keep_only(kept, sizeof(kept) / sizeof(*kept), e);
 }
@@ -214,15 +213,12 @@ static int exec_in_path(const char *name, char *const *argv, char *const *envp)
 
 static int exec_command(void *context, struct err *e)
 {
-	const struct child *c = context;
+	struct child *c = context;
 	const struct spec *spec = c->sb->spec;
 	const char *name = spec->argv[0];
 	int errnum;
-	/* Without this word, the end of the pipe means that something killed us. */
-	int r = steps_report(c->report, REPORT_EXEC, e);
 
-	if (r < 0)
-		return r;
+	c->at_ms = steps_now_ms();
 	if (strchr(name, '/')) {
 		execve(name, spec->argv, spec->envp);
 		errnum = errno;
@@ -251,7 +247,8 @@ static void walk(void *context)
 	struct child *c = context;
 
 	close(c->sb->lifeline[1]);
-	steps_walk(steps, c, &c->report);
+	steps_run(steps, c, &c->report);
+	_exit(125);
 }
 
 /* In our memory, while we sleep: a copy of the page tables, and of every page that either
@@ -272,18 +269,28 @@ static pid_t clone_here(struct clone_args *args, struct child *c, struct err *e)
 	pid = sys_clone3_here(args, walk, c);
 	if (pid < 0)
 		err_set(e, errno, "clone the command into %s/exec", c->sb->cgroup.name);
-	/* Its change of ids was one of this memory's too, and has made it as dumpable as
-	 * the host's fs.suid_dumpable says (E-14). */
-	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 && pid > 0)
-		err_ignore(kill(pid, SIGKILL) < 0);
 	munmap(stack, STACK_SIZE + GUARD_SIZE);
 	return pid;
 }
 
-int payload_clone(struct sandbox *sb, int terminal, struct payload *ret, struct err *e)
+/* From what the child has left in our memory. */
+static int judge(const struct child *c, struct payload_start *ret, struct err *e)
+{
+	*ret = (struct payload_start){ .at_ms = c->at_ms };
+	if (c->report.type == REPORT_NONE && c->at_ms)
+		return 0;
+	if (c->report.type == REPORT_NONE)
+		return err_say(e, ECHILD,
+			       "the command's process was killed during the start");
+	*e = c->report.err;
+	ret->exec_failed = c->at_ms != 0;
+	return err_wrap(e, "%s", c->report.step);
+}
+
+int payload_start(struct sandbox *sb, int terminal, struct process *ret,
+		  struct payload_start *ret_start, struct err *e)
 {
 	auto_process process = PROCESS_NONE;
-	auto_fd read_end = -1, write_end = -1;
 	struct clone_args args = { .exit_signal = SIGCHLD };
 	struct child c = { .sb = sb,
 			   .terminal = terminal,
@@ -291,12 +298,7 @@ int payload_clone(struct sandbox *sb, int terminal, struct payload *ret, struct 
 			   .gate = sb->gate[0],
 			   .init = sb->init.pidfd,
 			   .userns = sb->userns };
-	int fds[2];
 
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return err_set(e, errno, "make a pipe");
-	read_end = fds[0];
-	write_end = c.report = fds[1];
 	if (setns(sb->init.pidfd, CLONE_NEWPID) < 0)
 		return err_set(e, errno, "join the pid namespace of the sandbox");
 	args.flags = CLONE_PIDFD | CLONE_INTO_CGROUP;
@@ -307,51 +309,11 @@ int payload_clone(struct sandbox *sb, int terminal, struct payload *ret, struct 
 		process = PROCESS_NONE;
 		return e->code;
 	}
-	ret->report = fd_take(&read_end);
-	ret->process = process_take(&process);
-	return 0;
+	*ret = process_take(&process);
+	return judge(&c, ret_start, e);
 }
 
-/* Sleeps until the pipe has no writer: exec and death close it. What was written can be
- * read then, and nobody is woken for half of it. */
-static int wait_for_silence(int report_fd, struct err *e)
+void payload_end(struct process *payload)
 {
-	struct pollfd pfd = { .fd = report_fd };
-
-	while (poll(&pfd, 1, -1) < 0) {
-		if (errno != EINTR)
-			return err_set(e, errno, "wait for the command's exec");
-	}
-	return 0;
-}
-
-int payload_wait_exec(struct payload *payload, struct payload_start *ret, struct err *e)
-{
-	struct report report = { 0 };
-	bool at_exec = false;
-	int r = wait_for_silence(payload->report, e);
-
-	*ret = (struct payload_start){ 0 };
-	if (r == 0)
-		r = steps_read_report(payload->report, &report, e);
-	if (r == 0 && report.type == REPORT_EXEC) {
-		at_exec = true;
-		ret->at_ms = report.at_ms;
-		r = steps_read_report(payload->report, &report, e);
-	}
-	fd_close(&payload->report);
-	if (r < 0 || (report.type == REPORT_NONE && at_exec))
-		return r;
-	if (report.type == REPORT_NONE)
-		return err_say(e, ECHILD,
-			       "the command's process was killed during the start");
-	*e = report.err;
-	ret->exec_failed = at_exec;
-	return err_wrap(e, "%s", report.step);
-}
-
-void payload_end(struct payload *payload)
-{
-	fd_close(&payload->report);
-	process_end(&payload->process);
+	process_end(payload);
 }

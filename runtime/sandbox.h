@@ -28,14 +28,6 @@ struct sandbox {
 	struct process init;
 };
 
-#define PAYLOAD_NONE ((struct payload){ .process = PROCESS_NONE, .report = -1 })
-
-/* The command's process on its way to exec, and behind it. */
-struct payload {
-	struct process process;
-	int report; /* its pipe; −1 once it has exec'ed or failed */
-};
-
 /* Prepares what PID 1 needs at once. */
 must_check int sandbox_prepare(const struct runtime_config *config,
 			       const struct spec *spec, struct sandbox *ret,
@@ -56,26 +48,23 @@ int sandbox_destroy(struct sandbox *sb, struct err *e);
  * ipc and uts namespaces. */
 void init_main(struct sandbox *sb, int report_fd) __attribute__((noreturn));
 
-/* Clones the command into its cgroup and the sandbox's pid namespace, and returns when it
- * has exec'ed or died, which is after PID 1 has exec'ed or died. `terminal` is the slave side of one, or −1: descriptors 0, 1 and 2 stay as they
- * are. From then on every child of this process is born into the sandbox's pid
- * namespace. */
-must_check int payload_clone(struct sandbox *sb, int terminal, struct payload *ret,
-			     struct err *e);
-
 /* How the start of the command ended. */
 struct payload_start {
-	uint64_t at_ms; /* CLOCK_MONOTONIC, right before exec */
+	uint64_t at_ms; /* CLOCK_MONOTONIC, right before exec; 0: not so far */
 	bool exec_failed; /* the command itself could not be executed */
 };
 
-/* Says how that went. */
-must_check int payload_wait_exec(struct payload *payload, struct payload_start *ret,
-				 struct err *e);
+/* Clones the command into its cgroup and the sandbox's pid namespace, and returns when it
+ * has exec'ed or failed: in both cases after PID 1 has. `terminal` is the slave side of
+ * one, or −1: descriptors 0, 1 and 2 stay as they are. *ret is the process, also when it
+ * has failed. From then on every child of this process is born into the sandbox's pid
+ * namespace. */
+must_check int payload_start(struct sandbox *sb, int terminal, struct process *ret,
+			     struct payload_start *ret_start, struct err *e);
 
 /* Kills and waits. Must come before the end of PID 1, which cannot finish dying while a
- * process of its namespace is not waited for. Harmless on PAYLOAD_NONE. */
-void payload_end(struct payload *payload);
+ * process of its namespace is not waited for. Harmless on PROCESS_NONE. */
+void payload_end(struct process *payload);
 
 /* carrel-init as a sealed memfd, so that nobody can change what is executed (E-12). */
 must_check int init_image_open(int *ret_fd, struct err *e);

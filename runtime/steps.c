@@ -25,14 +25,21 @@ static void send_report(int fd, const struct report *report)
 	err_ignore(write(fd, report, sizeof(*report)) < 0);
 }
 
+void steps_run(const struct step *steps, void *context, struct report *ret)
+{
+	struct str name = str_over(ret->step, sizeof(ret->step));
+
+	while (steps->run(context, &ret->err) == 0)
+		steps++;
+	ret->type = REPORT_FAILED;
+	str_add(&name, "%s", steps->name);
+}
+
 void steps_walk(const struct step *steps, void *context, const int *report_fd)
 {
-	struct report report = { .type = REPORT_FAILED };
-	struct str name = str_over(report.step, sizeof(report.step));
+	struct report report = { .type = REPORT_NONE };
 
-	while (steps->run(context, &report.err) == 0)
-		steps++;
-	str_add(&name, "%s", steps->name);
+	steps_run(steps, context, &report);
 	send_report(*report_fd, &report);
 	_exit(125);
 }
@@ -43,15 +50,6 @@ uint64_t steps_now_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
-int steps_report(int report_fd, enum report_type type, struct err *e)
-{
-	struct report report = { .type = type, .at_ms = steps_now_ms() };
-
-	if (write(report_fd, &report, sizeof(report)) != sizeof(report))
-		return err_set(e, errno, "report to the keeper");
-	return 0;
 }
 
 int steps_read_report(int fd, struct report *ret, struct err *e)

@@ -17,24 +17,23 @@ struct step {
 
 enum report_type {
 	REPORT_NONE, /* end of file: exec'ed, or died without a word */
-	REPORT_EXEC, /* nothing is left to do but exec */
 	REPORT_FAILED, /* followed by the child's death */
 };
 
 /* What a child writes to its pipe, in one write below PIPE_BUF. */
 struct report {
 	enum report_type type;
-	uint64_t at_ms; /* CLOCK_MONOTONIC */
 	char step[32];
 	struct err err;
 };
 
-/* Walks through the steps, which end with one that execs. Reports the first failure to
- * *report_fd (a step may move it) and exits. Must not allocate, log or lock. */
-noreturn void steps_walk(const struct step *steps, void *context, const int *report_fd);
+/* Walks through the steps, which end with one that execs. Returns when one has failed,
+ * with *ret saying which and why. Must not allocate, log or lock. */
+void steps_run(const struct step *steps, void *context, struct report *ret);
 
-/* Tells the keeper how far it got. */
-must_check int steps_report(int report_fd, enum report_type type, struct err *e);
+/* The same for a process of its own: reports the failure to *report_fd (a step may move
+ * it) and exits. */
+noreturn void steps_walk(const struct step *steps, void *context, const int *report_fd);
 
 enum { STEPS_FDS_MAX = 8 }; /* in one message */
 

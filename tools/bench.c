@@ -95,7 +95,7 @@ static void lap(uint64_t *ns, enum bench_row row, uint64_t *since)
 }
 
 /* What run_command() does once everything is prepared, up to the command's end. */
-static int time_start(struct sandbox *sb, struct payload *payload, uint64_t *ns,
+static int time_start(struct sandbox *sb, struct process *payload, uint64_t *ns,
 		      uint64_t *since, struct err *e)
 {
 	struct payload_start started;
@@ -103,13 +103,10 @@ static int time_start(struct sandbox *sb, struct payload *payload, uint64_t *ns,
 
 	lap(ns, BENCH_START, since);
 	if (r == 0)
-		r = payload_clone(sb, -1, payload, e);
-	lap(ns, BENCH_PAYLOAD, since);
-	if (r == 0)
-		r = payload_wait_exec(payload, &started, e);
+		r = payload_start(sb, -1, payload, &started, e);
 	lap(ns, BENCH_EXECUTED, since);
 	if (r == 0)
-		r = process_wait(&payload->process, NULL, NULL, e);
+		r = process_wait(payload, NULL, NULL, e);
 	lap(ns, BENCH_WAIT, since);
 	return r;
 }
@@ -117,7 +114,7 @@ static int time_start(struct sandbox *sb, struct payload *payload, uint64_t *ns,
 /* The parts that run_command() is made of, one by one. */
 static int time_phases(const struct bench *b, uint64_t *ns, struct err *e)
 {
-	struct payload payload = PAYLOAD_NONE;
+	struct process payload = PROCESS_NONE;
 	struct err destroy_err;
 	struct sandbox sb;
 	struct spec spec;

@@ -33,8 +33,7 @@ static const struct {
 				 BENCH_EGRESS_FLOOR },
 	[BENCH_PREPARE] = { phase_group, "prepare", BENCH_LIBRARY },
 	[BENCH_START] = { phase_group, "clone PID 1, prepare more", BENCH_LIBRARY },
-	[BENCH_PAYLOAD] = { phase_group, "clone the command", BENCH_LIBRARY },
-	[BENCH_EXECUTED] = { phase_group, "wait for PID 1 and exec", BENCH_LIBRARY },
+	[BENCH_EXECUTED] = { phase_group, "start the command", BENCH_LIBRARY },
 	[BENCH_WAIT] = { phase_group, "the command itself", BENCH_LIBRARY },
 	[BENCH_DESTROY] = { phase_group, "taking down", BENCH_LIBRARY },
 };

@@ -126,6 +126,7 @@ def sweep_errors(who, most, extra=()):
                 wrong.append(f"call {at} (nr {name}) with {errno.errorcode[number]}: {why or ''} {leaks or ''}")
             ok(sum("hangs" in w for w in wrong) < 4, "\n".join(wrong))
     print(f"  {NAME[who]}: {len(points)} of {whole.calls} calls")
+    ok(whole.calls > first, f"the stepper saw no call of {NAME[who]}")
     ok(not wrong, f"{len(wrong)} of {len(points)} points:\n" + "\n".join(wrong[:25]))
 
 
@@ -168,6 +169,7 @@ def sweep_kills(who, most):
         if why or leaks:
             wrong.append(f"boundary {at}: {why or ''} {leaks or ''}")
     print(f"  {NAME[who]}: {len(points)} of {whole.boundaries} boundaries")
+    ok(whole.boundaries > 2, f"the stepper saw no boundary of {NAME[who]}")
     ok(not wrong, f"{len(wrong)} of {len(points)} points:\n" + "\n".join(wrong[:25]))
 
 

@@ -15,8 +15,8 @@
 /*
  * stepper REPORT FORKS ACTION N PROGRAM [ARG...]
  *
- * FORKS   0: PROGRAM itself; 1, 2, ...: its first, second, ... child made by fork() or
- *         clone3(). A child made by vfork() does not count.
+ * FORKS   0: PROGRAM itself; 1, 2, ...: its first, second, ... child made by clone3().
+ *         Others do not count: they make user namespaces, now more, now fewer.
  * ACTION  kill: SIGKILL at the N-th boundary, which is the place before or behind a call
  *         a number: the N-th call is not made, and fails with that errno; close(), which
  *         always closes, is made
@@ -114,8 +114,11 @@ static void on_target(struct stepper *s, int status)
 static void on_fork(struct stepper *s)
 {
 	unsigned long child = 0;
-	bool wanted = ++s->seen == s->forks;
+	struct user_regs_struct regs = { 0 };
+	bool wanted;
 
+	ptrace(PTRACE_GETREGS, s->program, 0, &regs);
+	wanted = regs.orig_rax == SYS_clone3 && ++s->seen == s->forks;
 	ptrace(PTRACE_GETEVENTMSG, s->program, 0, &child);
 	if (wanted)
 		s->target = (pid_t)child;
@@ -133,7 +136,8 @@ static void on_stop(struct stepper *s, pid_t pid, int status)
 
 	if (pid == s->target && !s->done) {
 		on_target(s, status);
-	} else if (status >> 8 == (SIGTRAP | PTRACE_EVENT_FORK << 8) &&
+	} else if ((status >> 8 == (SIGTRAP | PTRACE_EVENT_FORK << 8) ||
+		    status >> 8 == (SIGTRAP | PTRACE_EVENT_VFORK << 8)) &&
 		   pid == s->program) {
 		on_fork(s);
 	} else if (pid == s->program) {
@@ -184,7 +188,7 @@ int main(int argc, char **argv)
 	if (s.program < 0 || waitpid(s.program, &status, 0) < 0)
 		die("stepper: fork");
 	if (s.forks)
-		options |= PTRACE_O_TRACEFORK;
+		options |= PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK;
 	else
 		s.target = s.program;
 	if (ptrace(PTRACE_SETOPTIONS, s.program, 0, options) < 0)
