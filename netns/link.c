@@ -139,26 +139,32 @@ void link_up(struct nl_batch *b, unsigned index)
 	nl_message(b, RTM_SETLINK, 0, &head, sizeof(head), "bring up an interface");
 }
 
-void link_down(struct nl_batch *b, unsigned index)
+static struct rtmsg default_route(int family)
 {
-	const struct ifinfomsg head = { .ifi_index = (int)index, .ifi_change = IFF_UP };
-
-	nl_message(b, RTM_SETLINK, 0, &head, sizeof(head), "take down an interface");
-}
-
-void link_add_default_route(struct nl_batch *b, unsigned index, const struct ip *gateway)
-{
-	const struct rtmsg head = {
-		.rtm_family = (uint8_t)gateway->family,
+	return (struct rtmsg){
+		.rtm_family = (uint8_t)family,
 		.rtm_table = RT_TABLE_MAIN,
 		.rtm_protocol = RTPROT_BOOT,
 		.rtm_scope = RT_SCOPE_UNIVERSE,
 		.rtm_type = RTN_UNICAST,
 	};
+}
+
+void link_add_default_route(struct nl_batch *b, unsigned index, const struct ip *gateway)
+{
+	const struct rtmsg head = default_route(gateway->family);
 
 	nl_message(b, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &head, sizeof(head),
 		   "add the default route");
 	nl_put(b, RTA_GATEWAY, gateway->addr, size_of(gateway));
+	nl_put_u32(b, RTA_OIF, index);
+}
+
+void link_remove_default_route(struct nl_batch *b, unsigned index, int family)
+{
+	const struct rtmsg head = default_route(family);
+
+	nl_message(b, RTM_DELROUTE, 0, &head, sizeof(head), "remove the default route");
 	nl_put_u32(b, RTA_OIF, index);
 }
 

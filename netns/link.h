@@ -41,11 +41,11 @@ void link_add_address(struct nl_batch *b, const struct link_end *end,
 /* Brings up the interface with that index. */
 void link_up(struct nl_batch *b, unsigned index);
 
-/* Takes it down: its addresses lead nowhere then. */
-void link_down(struct nl_batch *b, unsigned index);
-
 /* The default route, through `gateway`. */
 void link_add_default_route(struct nl_batch *b, unsigned index, const struct ip *gateway);
+
+/* Removes it again. */
+void link_remove_default_route(struct nl_batch *b, unsigned index, int family);
 
 /* The sysctls that netlink does not set, of interfaces to come in the network namespace
  * of the caller. */

@@ -20,7 +20,7 @@
 #include <cmocka.h>
 
 #include "base/fd.h"
-#include "netns/netns.h"
+#include "netns/loopback.h"
 
 /* Runs body in a process with a network namespace of its own. */
 static void in_netns(void (*body)(void))

@@ -57,7 +57,9 @@ static int set_up(void **state)
 		return -1;
 	f.dir = open(f.top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	snprintf(f.state_dir, sizeof(f.state_dir), "%s/state", f.top);
-	f.config = (struct runtime_config){ f.state_dir, FIRST, RANGES };
+	f.config = (struct runtime_config){ .state_dir = f.state_dir,
+					    .id_first = FIRST,
+					    .id_ranges = RANGES };
 	for (int i = 0; i < RANGES; i++) {
 		f.slots[i] = SLOT_NONE;
 		f.children[i] = PROCESS_NONE;
