@@ -19,11 +19,12 @@ void host_close(struct host *host);
 
 /* Sets the host's side up unless it is as the settings want it already. −EBUSY when it is
  * different and sandboxes rely on it. On success it stays so until host_release(), which
- * must come when the sandbox's veth is there. `netns` is a descriptor of the host's
- * network namespace that nobody else uses. */
+ * must come when the sandbox's veth is there. `lock` is from host_open_lock(). */
 must_check int host_ensure(const struct host *host, int lock,
 			   const struct netns_settings *settings, bool ipv6,
 			   struct err *e);
+
+/* Lets others change the host's side again. */
 void host_release(int lock);
 
 /* Opens the lock of the caller's network namespace. */
