@@ -230,6 +230,7 @@ sanitize:
 bench: deps-check
 	@$(MAKE) --no-print-directory all $(BUILD)/bench
 	@$(BUILD)/bench $(BUILD)/carrel
+	@tools/bench-network $(BUILD)/carrel
 
 $(BUILD)/bench: $(BENCH_OBJ) $(LIB_OBJ)
 	$(CC) $(LDFLAGS) -o $@ $^
