@@ -25,7 +25,7 @@ enum { ARGS_MAX = 32 };
 
 /* All show the host's /usr, read-only, and little else. */
 static const char *const commands[][ARGS_MAX] = {
-	[BENCH_CARREL] = { CARREL, "run", "--config", CONF, "--", "/bin/true" },
+	[BENCH_CARREL] = { CARREL, "run", "--", "/bin/true" },
 	[BENCH_EGRESS] = { CARREL, "run", "--config", CONF, "--network", "egress", "--",
 			   "/bin/true" },
 	[BENCH_BWRAP] = { "bwrap",     "--unshare-all", "--ro-bind", "/usr",
