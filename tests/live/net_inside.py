@@ -138,7 +138,8 @@ def silent_start(lab):
     inside_python("udp('8.8.8.8', 9)").expect()
     lab.settle()
     first = sandbox_packets(tap)[0]
-    eq((first.src, first.dst, first.dport), ("10.213.0.1", "8.8.8.8", 9), "first packet")
+    ok(first.src.startswith("10.213."), first.src)
+    eq((first.dst, first.dport), ("8.8.8.8", 9), "first packet")
 
 
 CONF4 = {"accept_redirects": 0, "send_redirects": 0, "secure_redirects": 0, "accept_source_route": 0, "proxy_arp": 0, "route_localnet": 0, "arp_ignore": 1}
