@@ -70,7 +70,8 @@ static int add_address(const struct nlmsghdr *message, void *context, struct err
 	if (!address)
 		return 0;
 	memcpy(one.ip.addr, address, size);
-	if (cidr_contains(list->skip, &one.ip))
+	/* One that only begins there is wider, and has to be in the set. */
+	if (one.prefix >= list->skip->prefix && cidr_contains(list->skip, &one.ip))
 		return 0;
 	return ip_ranges_add(list->set, &one, e);
 }
@@ -79,7 +80,6 @@ int facts_add_addresses(int route, const struct cidr *skip, struct ip_ranges *se
 			struct err *e)
 {
 	struct addresses list = { .skip = skip, .set = set };
-
 	int r = ask_again(route, ask_for_addresses, set, add_address, &list, e);
 
 	/* There is no such table before the first address. */

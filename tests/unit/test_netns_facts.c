@@ -90,6 +90,25 @@ static void list_addresses(void)
 	assert_addresses(route, "fd00::/64", six);
 }
 
+/* Begins where the pool does, and goes on behind it. */
+static void list_a_wider_network(void)
+{
+	static const char *const expected[] = { "10.213.31.255",  "10.213.32.0",
+						"10.213.255.255", NULL,
+						"10.214.0.0",     NULL };
+	auto_fd route = open_route();
+
+	ip_do("link set lo up");
+	ip_do("route add local 10.213.0.0/16 dev lo");
+	assert_addresses(route, "10.213.0.0/19", expected);
+}
+
+static void networks_wider_than_the_pool_are_listed(void **state)
+{
+	(void)state;
+	in_netns(list_a_wider_network);
+}
+
 static void all_addresses_of_the_host_are_listed_but_the_pools(void **state)
 {
 	(void)state;
@@ -353,6 +372,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_addresses_of_the_host_are_listed_but_the_pools),
+		cmocka_unit_test(networks_wider_than_the_pool_are_listed),
 		cmocka_unit_test(uplink_is_where_the_default_route_leads),
 		cmocka_unit_test(uplink_is_the_one_that_the_kernel_would_take),
 		cmocka_unit_test(loopback_is_no_uplink),
