@@ -12,11 +12,6 @@ struct cuts {
 	unsigned count;
 };
 
-static size_t size_of(int family)
-{
-	return family == AF_INET ? 4 : 16;
-}
-
 static int by_address(const void *a, const void *b)
 {
 	return memcmp(a, b, 16);
@@ -31,7 +26,7 @@ static void add_cut(struct cuts *cuts, const uint8_t *address, size_t size)
 static void find_cuts(const struct cidr_port *allow, unsigned count, int family,
 		      struct cuts *ret)
 {
-	size_t size = size_of(family);
+	size_t size = ip_size(family);
 
 	*ret = (struct cuts){ 0 };
 	for (unsigned i = 0; i < count; i++) {
@@ -63,7 +58,7 @@ static bool covers(const struct cidr_port *allow, const uint8_t *address)
 {
 	struct ip ip = { .family = allow->cidr.ip.family };
 
-	memcpy(ip.addr, address, size_of(ip.family));
+	memcpy(ip.addr, address, ip_size(ip.family));
 	return cidr_contains(&allow->cidr, &ip);
 }
 
@@ -87,7 +82,7 @@ static void add_part(struct disjoint *d, const struct cidr_port *allow,
 		     const struct cuts *cuts, unsigned i)
 {
 	struct ruleset_exception *x = &d->list[d->count++];
-	size_t size = size_of(allow->cidr.ip.family);
+	size_t size = ip_size(allow->cidr.ip.family);
 
 	ruleset_exception_of(allow, x);
 	memcpy(x->first, cuts->at[i], size);

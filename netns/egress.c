@@ -94,9 +94,8 @@ static void add_keys(struct nl_batch *b, const char *set, const struct ip *list,
 	for (unsigned i = 0; i < count; i++) {
 		if (list[i].family == family)
 			ruleset_add(b, set,
-				    &(struct ruleset_element){
-					    .key = list[i].addr,
-					    .size = family == AF_INET ? 4 : 16 });
+				    &(struct ruleset_element){ .key = list[i].addr,
+							       .size = ip_size(family) });
 	}
 }
 
@@ -160,7 +159,7 @@ static unsigned capacity_of(const struct cidr *pool)
 static struct ip address_at(const struct cidr *pool, unsigned offset)
 {
 	struct ip ip = pool->ip;
-	unsigned i = ip.family == AF_INET ? 4 : 16;
+	size_t i = ip_size(ip.family);
 
 	while (i--) {
 		offset += ip.addr[i];

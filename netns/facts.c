@@ -13,11 +13,6 @@
 
 enum { TRIES_MAX = 32 }; /* to read a list that others change meanwhile */
 
-static size_t size_of(int family)
-{
-	return family == AF_INET ? 4 : 16;
-}
-
 /* Sends a request for a list until nobody has changed the list while it was read. */
 static int ask_again(int route, void (*build)(struct nl_batch *b, void *argument),
 		     void *argument,
@@ -60,7 +55,7 @@ static int add_address(const struct nlmsghdr *message, void *context, struct err
 	struct addresses *list = context;
 	struct cidr one = { .ip = { .family = list->set->family },
 			    .prefix = head->rtm_dst_len };
-	size_t size = size_of(one.ip.family);
+	size_t size = ip_size(one.ip.family);
 	const void *address;
 
 	if (message->nlmsg_type != RTM_NEWROUTE || head->rtm_table != RT_TABLE_LOCAL)
@@ -115,7 +110,7 @@ static int take_interface(const struct nlmsghdr *message, void *context, struct 
 int facts_find_way(int route, const struct ip *ip, char *ret_name, struct err *e)
 {
 	const struct rtmsg head = { .rtm_family = (uint8_t)ip->family,
-				    .rtm_dst_len = (uint8_t)(8 * size_of(ip->family)) };
+				    .rtm_dst_len = (uint8_t)(8 * ip_size(ip->family)) };
 	struct ifreq ifr = { 0 };
 	auto_nl_batch b = { 0 };
 	unsigned index = 0;
@@ -123,7 +118,7 @@ int facts_find_way(int route, const struct ip *ip, char *ret_name, struct err *e
 
 	nl_message(&b, RTM_GETROUTE, 0, &head, sizeof(head),
 		   "find the way to an address");
-	nl_put(&b, RTA_DST, ip->addr, size_of(ip->family));
+	nl_put(&b, RTA_DST, ip->addr, ip_size(ip->family));
 	r = nl_ask(route, &b, take_interface, &index, e);
 	if (r < 0 && r != -ENETUNREACH && r != -EHOSTUNREACH && r != -EACCES)
 		return r;
@@ -238,10 +233,10 @@ static int check_route(const struct nlmsghdr *message, void *context, struct err
 	const void *destination;
 
 	nl_attributes(message, sizeof(*head), a, RTA_OIF);
-	destination = nl_payload(a[RTA_DST], size_of(other.ip.family));
+	destination = nl_payload(a[RTA_DST], ip_size(other.ip.family));
 	if (head->rtm_type != RTN_UNICAST || !destination)
 		return 0;
-	memcpy(other.ip.addr, destination, size_of(other.ip.family));
+	memcpy(other.ip.addr, destination, ip_size(other.ip.family));
 	if (!cidr_overlaps(&other, check->network) || is_ours(check->sock, a[RTA_OIF]))
 		return 0;
 	/* A wide route, such as 10.0.0.0/8 to a VPN, is narrowed and not shadowed. */

@@ -13,7 +13,7 @@ _Static_assert(CIDR_TEXT_MAX >= IP_TEXT_MAX + 4, "room for a slash and three dig
 
 enum { QUOTE_MAX = 64 }; /* what an error shows of a text */
 
-static size_t family_size(int family)
+size_t ip_size(int family)
 {
 	bug_on(family != AF_INET && family != AF_INET6);
 	return family == AF_INET ? 4 : 16;
@@ -21,7 +21,7 @@ static size_t family_size(int family)
 
 static unsigned family_bits(int family)
 {
-	return 8 * (unsigned)family_size(family);
+	return 8 * (unsigned)ip_size(family);
 }
 
 /* ---- addresses ---- */
@@ -49,7 +49,7 @@ const char *ip_format(char *buf, const struct ip *ip)
 
 static struct ip_range range_of(const struct cidr *c)
 {
-	size_t size = family_size(c->ip.family);
+	size_t size = ip_size(c->ip.family);
 	struct ip_range r = { { 0 }, { 0 } };
 
 	bug_on(c->prefix > 8 * size);
@@ -273,7 +273,7 @@ static bool is_sorted(const struct ip_ranges *r)
 static bool are_apart(const struct ip_range *a, const struct ip_range *b, int family)
 {
 	uint8_t next[16];
-	size_t i = family_size(family);
+	size_t i = ip_size(family);
 
 	memcpy(next, a->last, sizeof(next));
 	while (i && ++next[i - 1] == 0)

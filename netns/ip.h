@@ -16,6 +16,9 @@ struct ip {
 	uint8_t addr[16]; /* network order; IPv4 in the first 4, then zeros */
 };
 
+/* Bytes of an address of that family: 4 or 16. */
+size_t ip_size(int family);
+
 /* IPv4 is four decimal numbers without leading zeros: what others read as octal, as
  * hexadecimal or as fewer parts is refused. No zone ("%eth0"), no brackets, no space.
  * −EINVAL. */

@@ -99,17 +99,12 @@ void link_harden(struct nl_batch *b, const struct link_end *end, bool ipv6)
 	nl_nest_end(b, spec);
 }
 
-static size_t size_of(const struct ip *ip)
-{
-	return ip->family == AF_INET ? 4 : 16;
-}
-
 void link_add_address(struct nl_batch *b, const struct link_end *end,
 		      const struct ip *own, const struct ip *peer)
 {
 	const struct ifaddrmsg address = {
 		.ifa_family = (uint8_t)own->family,
-		.ifa_prefixlen = (uint8_t)(8 * size_of(own) - 1),
+		.ifa_prefixlen = (uint8_t)(8 * ip_size(own->family) - 1),
 		.ifa_flags = IFA_F_PERMANENT | IFA_F_NODAD,
 		.ifa_scope = RT_SCOPE_UNIVERSE,
 		.ifa_index = end->index,
@@ -122,11 +117,11 @@ void link_add_address(struct nl_batch *b, const struct link_end *end,
 
 	nl_message(b, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, &address, sizeof(address),
 		   "add an address to a veth");
-	nl_put(b, IFA_LOCAL, own->addr, size_of(own));
-	nl_put(b, IFA_ADDRESS, own->addr, size_of(own));
+	nl_put(b, IFA_LOCAL, own->addr, ip_size(own->family));
+	nl_put(b, IFA_ADDRESS, own->addr, ip_size(own->family));
 	nl_message(b, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &neighbour,
 		   sizeof(neighbour), "add a neighbour to a veth");
-	nl_put(b, NDA_DST, peer->addr, size_of(peer));
+	nl_put(b, NDA_DST, peer->addr, ip_size(peer->family));
 	nl_put(b, NDA_LLADDR, end->peer_mac, sizeof(end->peer_mac));
 }
 
@@ -156,7 +151,7 @@ void link_add_default_route(struct nl_batch *b, unsigned index, const struct ip 
 
 	nl_message(b, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &head, sizeof(head),
 		   "add the default route");
-	nl_put(b, RTA_GATEWAY, gateway->addr, size_of(gateway));
+	nl_put(b, RTA_GATEWAY, gateway->addr, ip_size(gateway->family));
 	nl_put_u32(b, RTA_OIF, index);
 }
 

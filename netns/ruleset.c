@@ -233,7 +233,7 @@ static void put_range(struct nl_batch *b, const struct ip_range *range, size_t s
 void ruleset_add_ranges(struct nl_batch *b, const char *set, const struct ip_range *list,
 			size_t count, int family)
 {
-	size_t size = family == AF_INET ? 4 : 16;
+	size_t size = ip_size(family);
 
 	while (count) {
 		size_t nest;
@@ -257,7 +257,7 @@ static void last_address(uint8_t *last, const struct cidr *c, size_t size)
 
 void ruleset_exception_of(const struct cidr_port *allow, struct ruleset_exception *ret)
 {
-	size_t size = allow->cidr.ip.family == AF_INET ? 4 : 16;
+	size_t size = ip_size(allow->cidr.ip.family);
 	uint16_t from = htons(allow->port), to = allow->port ? from : UINT16_MAX;
 
 	*ret = (struct ruleset_exception){ .size = size + 4 };

@@ -14,11 +14,6 @@ struct key {
 	size_t size;
 };
 
-static size_t size_of(int family)
-{
-	return family == AF_INET ? 4 : 16;
-}
-
 static void key_begin(struct key *k, const char *host_end)
 {
 	*k = (struct key){ .size = IFNAMSIZ };
@@ -42,7 +37,7 @@ static void add_dns(struct nl_batch *b, const struct ip *ip, const char *host_en
 	struct key k;
 
 	key_begin(&k, host_end);
-	key_add(&k, ip->addr, size_of(ip->family));
+	key_add(&k, ip->addr, ip_size(ip->family));
 	ruleset_add(b, ip->family == AF_INET ? "dns_of4" : "dns_of6",
 		    &(struct ruleset_element){ .key = k.bytes, .size = k.size });
 }
@@ -55,8 +50,8 @@ static void add_denied(struct nl_batch *b, const struct ip_ranges *ranges,
 
 		key_begin(&first, host_end);
 		key_begin(&last, host_end);
-		key_add(&first, ranges->list[i].first, size_of(ranges->family));
-		key_add(&last, ranges->list[i].last, size_of(ranges->family));
+		key_add(&first, ranges->list[i].first, ip_size(ranges->family));
+		key_add(&last, ranges->list[i].last, ip_size(ranges->family));
 		ruleset_add(b, ranges->family == AF_INET ? "deny_of4" : "deny_of6",
 			    &(struct ruleset_element){ .key = first.bytes,
 						       .key_end = last.bytes,
