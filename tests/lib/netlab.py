@@ -86,9 +86,10 @@ class Lab:
             with contextlib.suppress(OSError):
                 process.kill()
             process.wait()
+        # First: it stops and forgets the threads of sandboxes, which would be stopped twice.
+        self.forget_sandboxes()
         for thread in self.threads:
             thread.stop()
-        self.forget_sandboxes()
         self.markers.close()
 
     def new_namespace(self):

@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -106,6 +107,56 @@ static void clone3_fails_on_impossible_flags(void **state)
 
 	(void)state;
 	assert_int_equal(sys_clone3(&args), -1);
+	assert_int_equal(errno, EINVAL);
+}
+
+/* What a child in our memory is given, and leaves there. */
+struct note {
+	const void *stack;
+	pid_t parent;
+	bool on_stack, aligned, ours;
+};
+
+static void write_note(void *arg)
+{
+	struct note *n = arg;
+	char here[16] __attribute__((aligned(16)));
+	const char *at = here;
+
+	n->on_stack = at > (const char *)n->stack && at < (const char *)n->stack + 65536;
+	n->aligned = ((uintptr_t)at & 15) == 0;
+	n->ours = getppid() == n->parent;
+	_exit(7);
+}
+
+static void clone3_here_shares_memory_on_a_stack_of_its_own(void **state)
+{
+	static char stack[65536] __attribute__((aligned(16)));
+	struct clone_args args = { .flags = CLONE_VM | CLONE_VFORK,
+				   .exit_signal = SIGCHLD,
+				   .stack = (uintptr_t)stack,
+				   .stack_size = sizeof(stack) };
+	struct note note = { .stack = stack, .parent = getpid() };
+	int status = -1;
+	pid_t pid = sys_clone3_here(&args, write_note, &note);
+
+	(void)state;
+	assert_true(pid > 0);
+	/* It has ended by now: its word is there without waiting. */
+	assert_true(note.on_stack && note.aligned && note.ours);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 7);
+}
+
+static void clone3_here_fails_on_impossible_flags(void **state)
+{
+	struct clone_args args = { .flags = CLONE_THREAD };
+	struct note note = { 0 };
+
+	(void)state;
+	errno = 0;
+	assert_int_equal(sys_clone3_here(&args, write_note, &note), -1);
 	assert_int_equal(errno, EINVAL);
 }
 
@@ -274,6 +325,8 @@ int main(void)
 		cmocka_unit_test(clone3_copies_memory),
 		cmocka_unit_test(clone3_gives_a_pidfd_that_closes_on_exec),
 		cmocka_unit_test(clone3_fails_on_impossible_flags),
+		cmocka_unit_test(clone3_here_shares_memory_on_a_stack_of_its_own),
+		cmocka_unit_test(clone3_here_fails_on_impossible_flags),
 		cmocka_unit_test(openat2_closes_on_exec_unasked),
 		cmocka_unit_test(openat2_reports_what_is_missing),
 		cmocka_unit_test(openat2_refuses_unknown_bits),
