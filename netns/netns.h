@@ -37,6 +37,7 @@
  *	nl.c		netlink messages in batches
  *	ruleset*.c	nftables rules: encoded when carrel is built, filled here
  *	link.c		interfaces, addresses, routes, sysctls
+ *	plan.c		defaults, and what cannot be had		(pure)
  *	lists.c		what both rulesets are filled from
  *	special.c	what the host holds for one sandbox alone
  *	disjoint.c	exceptions that overlap, cut so that they do not
