@@ -55,39 +55,27 @@ int cidr_list_parse(const char *text, struct ip_ranges *v4, struct ip_ranges *v6
 	}
 }
 
-/* Adds the network of a line that was read with its end, if it has one. */
-static int add_line(const char *line, size_t len, struct ip_ranges *v4,
-		    struct ip_ranges *v6, struct err *e)
+/* The sets that a file's networks go into. */
+struct sets {
+	struct ip_ranges *v4, *v6;
+};
+
+static int add_line(void *context, char *line, size_t len, struct err *e)
 {
+	const struct sets *sets = context;
+
 	if (strlen(line) != len)
 		return err_say(e, EINVAL, "a NUL byte");
 	if (len >= LINE_SIZE)
 		return err_say(e, EINVAL, "the line has more than %d bytes",
 			       LINE_SIZE - 1);
-	return add(line, strcspn(line, "#\n"), v4, v6, e);
+	return add(line, strcspn(line, "#\n"), sets->v4, sets->v6, e);
 }
 
 int cidr_file_read(const char *path, struct ip_ranges *v4, struct ip_ranges *v6,
 		   struct err *e)
 {
-	char *line = NULL; /* freed by hand: the analyser loses track of getline() */
-	unsigned number = 0;
-	size_t size = 0;
-	ssize_t len;
-	FILE *f = NULL;
-	int r = user_file_open(path, FILE_SIZE_MAX, &f, e);
+	struct sets sets = { v4, v6 };
 
-	if (r < 0)
-		return r;
-	while (r == 0 && (len = getline(&line, &size, f)) >= 0) {
-		number++;
-		r = add_line(line, (size_t)len, v4, v6, e);
-		if (r < 0)
-			err_wrap(e, "%s:%u", path, number);
-	}
-	if (r == 0 && ferror(f))
-		r = err_set(e, errno, "read %s", path);
-	free(line);
-	fclose(f);
-	return r;
+	return user_file_lines(path, FILE_SIZE_MAX, add_line, &sets, e);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/num.h"
@@ -68,19 +69,20 @@ int config_read(const char *path, struct config *ret, struct err *e)
 {
 	static const struct ini_row *const tables[] = { own_rows, config_network_rows,
 							NULL };
-	const char *file = path ? path : CONFIG_PATH;
+	const char *name = path ? path : CONFIG_PATH;
+	FILE *file = fopen(name, "re");
 	int r;
 
+	*e = (struct err){ 0 };
 	*ret = (struct config){ .runtime = runtime_config_defaults(),
 				.allow = EXCEPTIONS_ANY };
-	r = ini_file_read(file, tables, ret, e);
-	if (r == -ENOENT && !path) {
-		*e = (struct err){ 0 };
+	if (!file && !path && errno == ENOENT)
 		return 0;
-	}
-	if (r == 0)
-		r = check(ret, file, e);
-	return r;
+	if (!file)
+		return err_set(e, errno, "open %s", name);
+	r = ini_file_read(file, name, tables, ret, e);
+	fclose(file);
+	return r == 0 ? check(ret, name, e) : r;
 }
 
 void config_free(struct config *c)

@@ -100,31 +100,15 @@ bool environment_has(const struct environment *env, const char *name)
 	return false;
 }
 
+static int take_line(void *context, char *line, size_t len, struct err *e)
+{
+	if (strlen(line) != len)
+		return err_say(e, EINVAL, "a NUL byte");
+	line[strcspn(line, "\n")] = '\0';
+	return *line && *line != '#' ? environment_set(context, line, e) : 0;
+}
+
 int environment_read(struct environment *env, const char *path, struct err *e)
 {
-	char *line = NULL; /* freed by hand: the analyser loses track of getline() */
-	unsigned number = 0;
-	size_t size = 0;
-	ssize_t len;
-	FILE *f = NULL;
-	int r = user_file_open(path, FILE_SIZE_MAX, &f, e);
-
-	if (r < 0)
-		return r;
-	while (r == 0 && (len = getline(&line, &size, f)) >= 0) {
-		number++;
-		if (len && line[len - 1] == '\n')
-			line[--len] = '\0';
-		if (strlen(line) != (size_t)len)
-			r = err_say(e, EINVAL, "a NUL byte");
-		else if (*line && *line != '#')
-			r = environment_set(env, line, e);
-		if (r < 0)
-			err_wrap(e, "%s:%u", path, number);
-	}
-	if (r == 0 && ferror(f))
-		r = err_set(e, errno, "read %s", path);
-	free(line);
-	fclose(f);
-	return r;
+	return user_file_lines(path, FILE_SIZE_MAX, take_line, env, e);
 }

@@ -88,21 +88,19 @@ static int take(void *user, const char *section, const char *key, const char *va
 	return 0;
 }
 
-int ini_file_read(const char *path, const struct ini_row *const *tables, void *context,
-		  struct err *e)
+int ini_file_read(FILE *file, const char *path, const struct ini_row *const *tables,
+		  void *context, struct err *e)
 {
-	struct reader rd = { .tables = tables, .context = context, .path = path, .e = e };
+	struct reader rd = {
+		.tables = tables, .context = context, .path = path, .file = file, .e = e
+	};
 	int line;
 
 	*e = (struct err){ 0 };
-	rd.file = fopen(path, "re");
-	if (!rd.file)
-		return err_set(e, errno, "open %s", path);
 	/* next_line() gets the reader as its stream. */
 	line = ini_parse_stream(next_line, &rd, take, &rd);
-	if (!e->code && ferror(rd.file))
+	if (!e->code && ferror(file))
 		err_set(e, errno, "read %s", path);
-	fclose(rd.file);
 	if (e->code && !(line > 0 && (unsigned)line < rd.error))
 		return e->code;
 	if (line)

@@ -12,8 +12,9 @@ struct ini_row {
 	int (*set)(void *context, const char *value, struct err *e);
 };
 
-/* Reads the file, and hands each value to its row. `tables` is NULL-terminated; a table
- * ends with an entry without a key. −ENOENT when there is no such file; an error in it
- * names file and line, and the values before it have been set. */
-must_check int ini_file_read(const char *path, const struct ini_row *const *tables,
-			     void *context, struct err *e);
+/* Reads an open file, which stays the caller's, and hands each value to its row. `tables`
+ * is NULL-terminated; a table ends with an entry without a key. An error names the file
+ * as `path` has it, and the line; the values before it have been set. */
+must_check int ini_file_read(FILE *file, const char *path,
+			     const struct ini_row *const *tables, void *context,
+			     struct err *e);

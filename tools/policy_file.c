@@ -7,6 +7,9 @@
 #include "tools/cidr_file.h"
 #include "tools/ini_file.h"
 #include "tools/policy_file.h"
+#include "tools/user_file.h"
+
+enum { FILE_SIZE_MAX = 1 << 20 }; /* of some lines; large lists are files of their own */
 
 static int set_memory(void *context, const char *value, struct err *e)
 {
@@ -76,11 +79,18 @@ static const struct ini_row rows[] = {
 int policy_read(const char *path, struct policy *ret, struct err *e)
 {
 	static const struct ini_row *const tables[] = { rows, NULL };
+	FILE *file = NULL;
+	int r;
 
 	*ret = (struct policy){ .deny4 = { .family = AF_INET },
 				.deny6 = { .family = AF_INET6 },
 				.allow = EXCEPTIONS_ANY };
-	return ini_file_read(path, tables, ret, e);
+	r = user_file_open(path, FILE_SIZE_MAX, &file, e);
+	if (r < 0)
+		return r;
+	r = ini_file_read(file, path, tables, ret, e);
+	fclose(file);
+	return r;
 }
 
 void policy_free(struct policy *p)

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 
 #include "base/fd.h"
@@ -27,4 +28,30 @@ int user_file_open(const char *path, long max, FILE **ret, struct err *e)
 		return err_set(e, errno, "open %s", path);
 	fd_take(&fd);
 	return 0;
+}
+
+int user_file_lines(const char *path, long max,
+		    int (*take)(void *context, char *line, size_t len, struct err *e),
+		    void *context, struct err *e)
+{
+	char *line = NULL; /* freed by hand: the analyser loses track of getline() */
+	unsigned number = 0;
+	size_t size = 0;
+	ssize_t len;
+	FILE *f = NULL;
+	int r = user_file_open(path, max, &f, e);
+
+	if (r < 0)
+		return r;
+	while (r == 0 && (len = getline(&line, &size, f)) >= 0) {
+		number++;
+		r = take(context, line, (size_t)len, e);
+		if (r < 0)
+			err_wrap(e, "%s:%u", path, number);
+	}
+	if (r == 0 && ferror(f))
+		r = err_set(e, errno, "read %s", path);
+	free(line);
+	fclose(f);
+	return r;
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -176,6 +177,23 @@ static void wrong_lines_are_named(void **state)
 	}
 }
 
+/* It may lie where a sandbox can write. */
+static void links_and_pipes_are_refused(void **state)
+{
+	struct fixture *f = *state;
+	char other[sizeof(f->file) + 4];
+
+	snprintf(other, sizeof(other), "%s.x", f->file);
+	assert_int_equal(symlink(f->file, other), 0);
+	assert_int_equal(policy_read(other, &f->policy, &f->e), -ELOOP);
+	assert_int_equal(unlink(other), 0);
+	assert_int_equal(mkfifo(other, 0600), 0);
+	alarm(20); /* nobody will ever write */
+	assert_int_equal(policy_read(other, &f->policy, &f->e), -EINVAL);
+	alarm(0);
+	assert_int_equal(unlink(other), 0);
+}
+
 static void file_must_be_there(void **state)
 {
 	struct fixture *f = *state;
@@ -204,6 +222,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(exceptions_are_held_against_the_policy,
 						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(wrong_lines_are_named, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(links_and_pipes_are_refused, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(file_must_be_there, set_up, tear_down),
 	};
 
