@@ -24,6 +24,7 @@
 #include <cmocka.h>
 
 #include "base/err.h"
+#include "netns/netns.h"
 
 static inline ino_t netns_inode(void)
 {
@@ -95,6 +96,17 @@ static inline void in_netns(void (*body)(void))
 	assert_true(pid > 0);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
+}
+
+/* A network that the test writes down. */
+static inline struct cidr cidr(const char *text)
+{
+	struct cidr c;
+	struct err e;
+
+	if (cidr_parse(text, &c, &e) != 0)
+		fail_msg("%s", e.msg);
+	return c;
 }
 
 /* Runs `ip ARGUMENTS` and keeps what it says, up to size − 1 bytes. Returns its status.

@@ -32,16 +32,6 @@ static int record(void *context, const char *host_end, struct err *e)
 	return f->record_fails ? err_say(e, f->record_fails, "no record") : 0;
 }
 
-static struct cidr cidr(const char *text)
-{
-	struct cidr c;
-	struct err e;
-
-	if (cidr_parse(text, &c, &e) != 0)
-		fail_msg("%s", e.msg);
-	return c;
-}
-
 /* A host with an uplink, and a sandbox that shall have egress. */
 static void prepare(struct fixture *f)
 {

@@ -12,16 +12,6 @@
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 
-static struct cidr cidr(const char *text)
-{
-	struct cidr c;
-	struct err e;
-
-	if (cidr_parse(text, &c, &e) != 0)
-		fail_msg("%s", e.msg);
-	return c;
-}
-
 static int open_route(void)
 {
 	struct err e = { 0 };

@@ -21,16 +21,6 @@ static struct netns_settings defaults(void)
 	return s;
 }
 
-static struct cidr cidr(const char *text)
-{
-	struct cidr c;
-	struct err e;
-
-	if (cidr_parse(text, &c, &e) != 0)
-		fail_msg("%s", e.msg);
-	return c;
-}
-
 static void deny(struct ip_ranges *set, const char *text)
 {
 	struct cidr c = cidr(text);
