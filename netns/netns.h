@@ -164,7 +164,11 @@ must_check int netns_read_usage(const struct netns *ns, struct netns_usage *ret,
 void netns_usage_free(struct netns_usage *usage);
 
 /* Removes what the sandbox has on the host and lets go of the namespace. Harmless on
- * NETNS_NONE. */
+ * NETNS_NONE. Goes on after a failure and reports the first.
+ *
+ * Must be called when every process inside has ended, by a single-threaded process, which
+ * passes through the namespace. Must not be followed by anything but an exit if the error
+ * says that it could not return. */
 must_check int netns_destroy(struct netns *ns, struct err *e);
 
 /* Removes what a killed carrel left of the sandbox with that host end. Nothing to do
