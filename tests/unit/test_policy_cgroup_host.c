@@ -200,6 +200,38 @@ static void close_can_be_repeated(void **state)
 	cgroup_host_close(&host);
 }
 
+static void open_elsewhere(void)
+{
+	struct cgroup_host usual = open_host(&every_limit), moved;
+
+	assert_int_equal(mkdir("/tmp/carrel-test-cgroup", 0700), 0);
+	assert_int_equal(
+		mount("/sys/fs/cgroup", "/tmp/carrel-test-cgroup", NULL, MS_MOVE, NULL),
+		0);
+	moved = open_host(&every_limit);
+	assert_int_equal(moved.ntrees, usual.ntrees);
+	for (unsigned i = 0; i < usual.ntrees; i++) {
+		unsigned same = 0;
+
+		/* The order is that of the mounts, which need not be that of the lines.
+		 */
+		for (unsigned j = 0; j < moved.ntrees; j++)
+			same += fd_same_file(usual.trees[i].dir, moved.trees[j].dir) &&
+				usual.trees[i].controllers == moved.trees[j].controllers;
+		assert_int_equal(same, 1);
+		assert_non_null(strstr(moved.trees[i].path, "/tmp/carrel-test-cgroup"));
+	}
+	cgroup_host_close(&usual);
+	cgroup_host_close(&moved);
+}
+
+static void hierarchies_are_found_wherever_they_are_mounted(void **state)
+{
+	(void)state;
+	in_private_mounts(open_elsewhere);
+	rmdir("/tmp/carrel-test-cgroup");
+}
+
 static void open_without_v2(void)
 {
 	struct cgroup_host host;
@@ -409,6 +441,7 @@ int main(void)
 		cmocka_unit_test(v2_parent_hands_its_controllers_down),
 		cmocka_unit_test(no_limits_can_be_asked_for),
 		cmocka_unit_test(close_can_be_repeated),
+		cmocka_unit_test(hierarchies_are_found_wherever_they_are_mounted),
 		cmocka_unit_test(host_without_v2_is_refused),
 		cmocka_unit_test(limit_without_its_controller_is_refused_by_name),
 		LEFTOVER_CASE(reclaim_ends_and_removes_what_was_left),
