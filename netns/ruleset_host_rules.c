@@ -187,6 +187,12 @@ static void add_forward_out(struct ruleset *rs)
 	if_state(r, INVALID);
 	drop_it(r);
 	add_rule(rs, r);
+	/* What has been denied since is refused before it gets here. */
+	r = rule("from_sandbox", "flows that are there already");
+	if_state(r, ESTABLISHED);
+	if_out_name_in(r, "uplinks");
+	accept_it(r);
+	add_rule(rs, r);
 	for (int i = 0; i < 2; i++) {
 		accept_resolvers(rs, &families[i], "from_sandbox");
 		accept_exceptions(rs, &families[i], "from_sandbox");

@@ -51,6 +51,11 @@ static void add_family(struct ruleset *rs, const struct family *f)
 	if_source_not_in(r, f->number, f->self);
 	drop_it(r);
 	add_rule(rs, r);
+	/* Their first packet went all the way, and the lists in here never change. */
+	r = rule(f->all, "flows that are there already");
+	if_state(r, ESTABLISHED);
+	accept_it(r);
+	add_rule(rs, r);
 	/* The kernel answers packets that come too late; nobody asked to send that. */
 	r = rule(f->all, "errors of our own kernel");
 	if_protocol(r, f->icmp);
@@ -66,12 +71,8 @@ static void add_family(struct ruleset *rs, const struct family *f)
 /* One sandbox must not fill the host's table of connections (N-10). */
 static void add_limits(struct ruleset *rs)
 {
-	struct nftnl_rule *r = rule("limits", "flows that are there already");
+	struct nftnl_rule *r = rule("limits", "a new flow too many");
 
-	if_state(r, ESTABLISHED);
-	accept_it(r);
-	add_rule(rs, r);
-	r = rule("limits", "a new flow too many");
 	if_flows_over(r, RULESET_FLOWS);
 	go_to(r, "refuse");
 	add_rule(rs, r);
