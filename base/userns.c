@@ -122,11 +122,12 @@ static int map_and_open(int procfs, pid_t zombie, const struct userns_map *map,
 	return 0;
 }
 
-int userns_create(const struct userns_map *map, int *ret_fd, struct err *e)
+int userns_create(const struct userns_map *map, int procfs, int *ret_fd, struct err *e)
 {
 	/* On the heap: of a large array here, every page would be touched. */
 	auto_free char *stack = malloc(STACK_SIZE);
-	auto_fd proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	auto_fd own = procfs < 0 ? open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+	int proc = procfs < 0 ? own : procfs;
 	struct maker m = { .owner = map->owner, .proc = proc };
 	auto_process child = PROCESS_NONE;
 	int dumpable = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);

@@ -25,6 +25,8 @@ struct userns_map {
 
 /* Creates a user namespace with the maps, in which setgroups(2) is denied and no further
  * namespace of any kind can be made (user.max_*_namespaces = 0). The caller owns
- * *ret_fd. Must be called by a single-threaded process with the host's CAP_SETUID,
+ * *ret_fd. `procfs` is a proc file system of our pid namespace; −1: the one on /proc.
+ * Must be called by a single-threaded process with the host's CAP_SETUID,
  * CAP_SETGID and CAP_SYS_ADMIN. */
-must_check int userns_create(const struct userns_map *map, int *ret_fd, struct err *e);
+must_check int userns_create(const struct userns_map *map, int procfs, int *ret_fd,
+			     struct err *e);

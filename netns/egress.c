@@ -64,6 +64,7 @@ int egress_open(const struct netns_settings *settings, const struct netns_plan *
 	if (ret->host_netns < 0)
 		return err_set(e, errno, "open our network namespace");
 	r = host_open(&ret->host, e);
+	ret->host.procfs = place->procfs;
 	if (r == 0)
 		r = host_open_lock(&ret->lock, e);
 	if (r == 0)
@@ -254,7 +255,7 @@ int egress_make_inside(const struct egress *eg, struct netns *ns, struct err *e)
 	if (r == 0)
 		r = nl_open(NETLINK_NETFILTER, &ns->rules, e);
 	if (r == 0)
-		r = link_harden_namespace(eg->plan->ipv6, e);
+		r = link_harden_namespace(eg->place->procfs, eg->plan->ipv6, e);
 	ns->special = special_is_needed(eg->plan);
 	if (r == 0)
 		r = find_address(eg, ns, e);
@@ -280,7 +281,7 @@ static int connect_host(const struct egress *eg, const struct netns *ns,
 			struct ends *ends, struct err *e)
 {
 	auto_nl_batch b = { 0 };
-	int r = link_harden_by_sysctl(ns->host_end, eg->plan->ipv6, e);
+	int r = link_harden_by_sysctl(eg->place->procfs, ns->host_end, eg->plan->ipv6, e);
 
 	if (r < 0)
 		return r;

@@ -307,14 +307,14 @@ static int is_current(const struct host *host, const struct netns_settings *s, b
 	if (r == -ENOENT)
 		return -ESTALE;
 	if (r == 0)
-		r = link_read_sysctl("ipv4", uplinks.names[0], "forwarding", &forwarding,
-				     e);
+		r = link_read_sysctl(host->procfs, "ipv4", uplinks.names[0], "forwarding",
+				     &forwarding, e);
 	/* Killed before it was set, or somebody has switched it off since. */
 	if (r == 0 && forwarding != '1')
 		return -EAGAIN;
 	if (r < 0 || !ipv6)
 		return r;
-	r = link_read_sysctl("ipv6", "all", "forwarding", &forwarding6, e);
+	r = link_read_sysctl(host->procfs, "ipv6", "all", "forwarding", &forwarding6, e);
 	if (r == 0)
 		r = ruleset_has(host->rules, "uplinks", uplinks.names[uplinks.count - 1],
 				IFNAMSIZ, e);

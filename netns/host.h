@@ -4,12 +4,13 @@
 
 #include "netns/netns.h"
 
-/* Netlink sockets of the host's network namespace. */
+/* Ways to the host's network namespace. */
 struct host {
-	int route, rules;
+	int route, rules; /* netlink sockets */
+	int procfs; /* not owned; −1: the one on /proc */
 };
 
-#define HOST_NONE ((struct host){ .route = -1, .rules = -1 })
+#define HOST_NONE ((struct host){ .route = -1, .rules = -1, .procfs = -1 })
 
 /* Opens them; the calling process must be there. *ret is for host_close(). */
 must_check int host_open(struct host *ret, struct err *e);

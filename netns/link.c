@@ -176,7 +176,13 @@ static int sysctl_path(char *buf, const char *family, const char *name, const ch
 	return r < 0 ? err_set(e, -r, "name sysctl %s of %s", key, name) : 0;
 }
 
-int link_read_sysctl(const char *family, const char *name, const char *key,
+/* The same path as seen from that proc file system. */
+static const char *below(int procfs, const char *path)
+{
+	return procfs < 0 ? path : path + strlen("/proc/");
+}
+
+int link_read_sysctl(int procfs, const char *family, const char *name, const char *key,
 		     char *ret_value, struct err *e)
 {
 	char path[SYSCTL_PATH_MAX], text[16];
@@ -185,15 +191,15 @@ int link_read_sysctl(const char *family, const char *name, const char *key,
 
 	if (r < 0)
 		return r;
-	n = fd_read_at(AT_FDCWD, path, text, sizeof(text));
+	n = fd_read_at(procfs, below(procfs, path), text, sizeof(text));
 	if (n < 0)
 		return err_set(e, (int)-n, "read %s", path);
 	*ret_value = text[0];
 	return 0;
 }
 
-int link_write_sysctl(const char *family, const char *name, const char *key, char value,
-		      struct err *e)
+int link_write_sysctl(int procfs, const char *family, const char *name, const char *key,
+		      char value, struct err *e)
 {
 	char path[SYSCTL_PATH_MAX];
 	const char text[] = { value, '\0' };
@@ -201,34 +207,35 @@ int link_write_sysctl(const char *family, const char *name, const char *key, cha
 
 	if (r < 0)
 		return r;
-	r = fd_write_at(AT_FDCWD, path, text);
+	r = fd_write_at(procfs, below(procfs, path), text);
 	if (r < 0)
 		return err_set(e, -r, "write %s to %s", text, path);
 	return 0;
 }
 
 /* A kernel without IPv6 has none of its sysctls, and needs none. */
-int link_harden_by_sysctl(const char *name, bool ipv6, struct err *e)
+int link_harden_by_sysctl(int procfs, const char *name, bool ipv6, struct err *e)
 {
-	int r = link_write_sysctl("ipv6", name, "disable_ipv6", ipv6 ? '0' : '1', e);
+	int r = link_write_sysctl(procfs, "ipv6", name, "disable_ipv6", ipv6 ? '0' : '1',
+				  e);
 
 	if (r == -ENOENT && !ipv6)
 		return 0;
 	for (size_t i = 0; r == 0 && ipv6 && i < sizeof(hardened6) / sizeof(*hardened6);
 	     i++)
-		r = link_write_sysctl("ipv6", name, hardened6[i].key, hardened6[i].value,
-				      e);
+		r = link_write_sysctl(procfs, "ipv6", name, hardened6[i].key,
+				      hardened6[i].value, e);
 	return r;
 }
 
-int link_harden_namespace(bool ipv6, struct err *e)
+int link_harden_namespace(int procfs, bool ipv6, struct err *e)
 {
 	/* These take effect if "all" says so, whatever the interface says. */
 	static const char *const all[] = { "accept_redirects", "send_redirects",
 					   "secure_redirects" };
-	int r = link_harden_by_sysctl("default", ipv6, e);
+	int r = link_harden_by_sysctl(procfs, "default", ipv6, e);
 
 	for (size_t i = 0; r == 0 && i < sizeof(all) / sizeof(*all); i++)
-		r = link_write_sysctl("ipv4", "all", all[i], '0', e);
+		r = link_write_sysctl(procfs, "ipv4", "all", all[i], '0', e);
 	return r;
 }

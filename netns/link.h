@@ -48,14 +48,16 @@ void link_add_default_route(struct nl_batch *b, unsigned index, const struct ip 
 void link_remove_default_route(struct nl_batch *b, unsigned index, int family);
 
 /* The sysctls that netlink does not set, of interfaces to come in the network namespace
- * of the caller. */
-must_check int link_harden_namespace(bool ipv6, struct err *e);
+ * of the caller. Of all these, `procfs` is the proc file system to go through; −1: the
+ * one on /proc. */
+must_check int link_harden_namespace(int procfs, bool ipv6, struct err *e);
 
 /* The same of one interface in it. */
-must_check int link_harden_by_sysctl(const char *name, bool ipv6, struct err *e);
+must_check int link_harden_by_sysctl(int procfs, const char *name, bool ipv6,
+				     struct err *e);
 
 /* Reads or writes /proc/sys/net/FAMILY/conf/NAME/KEY; family is "ipv4" or "ipv6". */
-must_check int link_read_sysctl(const char *family, const char *name, const char *key,
-				char *ret_value, struct err *e);
-must_check int link_write_sysctl(const char *family, const char *name, const char *key,
-				 char value, struct err *e);
+must_check int link_read_sysctl(int procfs, const char *family, const char *name,
+				const char *key, char *ret_value, struct err *e);
+must_check int link_write_sysctl(int procfs, const char *family, const char *name,
+				 const char *key, char value, struct err *e);

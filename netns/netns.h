@@ -140,6 +140,7 @@ unsigned netns_resolvers(const struct netns_settings *settings,
 /* Where a sandbox's network is to be found, and what must know of it. */
 struct netns_place {
 	unsigned first; /* where the search for a free address begins */
+	int procfs; /* to go through for sysctls (see procfs_open()); −1: /proc */
 	/* Called before there is anything on the host that outlives the namespace, so
 	 * that a killed carrel's can be found: it is for netns_reclaim(). */
 	int (*record)(void *context, const char *host_end, struct err *e);

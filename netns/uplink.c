@@ -82,12 +82,13 @@ bool uplink_has_ipv6(const struct uplink_record *record)
 
 static int read_note(const char *name, bool ipv6, struct uplink_note *ret, struct err *e)
 {
-	int r = link_read_sysctl("ipv4", name, "forwarding", &ret->forwarding, e);
+	int r = link_read_sysctl(-1, "ipv4", name, "forwarding", &ret->forwarding, e);
 
 	if (r == 0 && ipv6)
-		r = link_read_sysctl("ipv6", "all", "forwarding", &ret->forwarding6, e);
+		r = link_read_sysctl(-1, "ipv6", "all", "forwarding", &ret->forwarding6,
+				     e);
 	if (r == 0 && ipv6)
-		r = link_read_sysctl("ipv6", name, "accept_ra", &ret->accept_ra, e);
+		r = link_read_sysctl(-1, "ipv6", name, "accept_ra", &ret->accept_ra, e);
 	return r;
 }
 
@@ -150,10 +151,11 @@ int uplink_write_record(struct nl_batch *b, const struct uplinks *wanted,
 static int keep_accepting_ra(const char *name, struct err *e)
 {
 	char ra = '0';
-	int r = link_read_sysctl("ipv6", name, "accept_ra", &ra, e);
+	int r = link_read_sysctl(-1, "ipv6", name, "accept_ra", &ra, e);
 
-	return r == 0 && ra == '1' ? link_write_sysctl("ipv6", name, "accept_ra", '2', e)
-				   : r;
+	return r == 0 && ra == '1'
+		       ? link_write_sysctl(-1, "ipv6", name, "accept_ra", '2', e)
+		       : r;
 }
 
 int uplink_set_forwarding(const struct uplinks *u, bool ipv6, struct err *e)
@@ -161,19 +163,19 @@ int uplink_set_forwarding(const struct uplinks *u, bool ipv6, struct err *e)
 	int r = 0;
 
 	for (unsigned i = 0; r == 0 && i < u->count; i++) {
-		r = link_write_sysctl("ipv4", u->names[i], "forwarding", '1', e);
+		r = link_write_sysctl(-1, "ipv4", u->names[i], "forwarding", '1', e);
 		if (r == 0 && ipv6)
 			r = keep_accepting_ra(u->names[i], e);
 	}
 	if (r == 0 && ipv6)
-		r = link_write_sysctl("ipv6", "all", "forwarding", '1', e);
+		r = link_write_sysctl(-1, "ipv6", "all", "forwarding", '1', e);
 	return r;
 }
 
 static int restore_one(const char *family, const char *name, const char *key, char value,
 		       struct err *e)
 {
-	int r = value == '-' ? 0 : link_write_sysctl(family, name, key, value, e);
+	int r = value == '-' ? 0 : link_write_sysctl(-1, family, name, key, value, e);
 
 	/* An interface that has gone meanwhile has nothing to restore. */
 	return r == -ENOENT ? 0 : r;
@@ -239,11 +241,11 @@ int uplink_open_way(int route, int rules, const struct ip *ip, struct err *e)
 	/* All interfaces forward IPv6 once the host does. */
 	if (r < 0 || !*name || ip->family != AF_INET)
 		return r;
-	r = link_read_sysctl(family, name, "forwarding", &forwarding, e);
+	r = link_read_sysctl(-1, family, name, "forwarding", &forwarding, e);
 	if (r < 0 || forwarding == '1')
 		return r;
 	r = note_other(rules, name, forwarding, e);
-	return r < 0 ? r : link_write_sysctl(family, name, "forwarding", '1', e);
+	return r < 0 ? r : link_write_sysctl(-1, family, name, "forwarding", '1', e);
 }
 
 static int restore_other(const struct ruleset_found *found, void *context, struct err *e)

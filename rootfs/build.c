@@ -249,7 +249,7 @@ static int build(const struct rootfs_plan *plan, struct rootfs_sources *sources,
 	if (r == 0 && !plan->rootfs)
 		r = tree_set(*root, MOUNT_ATTR_RDONLY, 0, e);
 	if (r == 0)
-		r = proc_attach(*root, s->cover, e);
+		r = proc_attach(s->proc, *root, s->cover, e);
 	if (r == 0)
 		r = attach_dev(s, sources->pts, *root, e);
 	if (r == 0)

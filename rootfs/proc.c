@@ -22,15 +22,15 @@ static const char *const kept[] = {
 	"self",    "stat",        "thread-self", "uptime",  "version",
 };
 
-/* The sysctls that programs read. The rest of /proc/sys is not there. `from` is where the
- * host has the value; a constant stands in where there is none. */
+/* The sysctls that programs read. The rest of /proc/sys is not there. Those without a
+ * constant are as the kernel has them. */
 static const struct {
-	const char *path, *from, *constant;
+	const char *path, *constant;
 } sysctls[] = {
-	{ "sys/kernel/ngroups_max", NULL, "65536\n" }, /* NGROUPS_MAX */
-	{ "sys/kernel/pid_max", "/proc/sys/kernel/pid_max", NULL },
-	{ "sys/net/core/somaxconn", NULL, "4096\n" }, /* of a new namespace, since 5.4 */
-	{ "sys/vm/overcommit_memory", "/proc/sys/vm/overcommit_memory", NULL },
+	{ "sys/kernel/ngroups_max", "65536\n" }, /* NGROUPS_MAX */
+	{ "sys/kernel/pid_max", NULL },
+	{ "sys/net/core/somaxconn", "4096\n" }, /* of a new namespace, since 5.4 */
+	{ "sys/vm/overcommit_memory", NULL },
 };
 
 static bool is_kept(const char *name)
@@ -44,29 +44,30 @@ static bool is_kept(const char *name)
 	return false;
 }
 
-static int fill_sysctls(int dir, struct err *e)
+static int fill_sysctls(int proc, int dir, struct err *e)
 {
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < sizeof(sysctls) / sizeof(*sysctls); i++) {
+		const char *constant = sysctls[i].constant;
 		char value[64];
 
-		if (sysctls[i].from) {
-			ssize_t n = fd_read_at(AT_FDCWD, sysctls[i].from, value,
+		if (!constant) {
+			ssize_t n = fd_read_at(proc, sysctls[i].path, value,
 					       sizeof(value) - 1);
 
 			if (n < 0)
-				return err_set(e, (int)-n, "read %s", sysctls[i].from);
+				return err_set(e, (int)-n, "read /proc/%s",
+					       sysctls[i].path);
 			value[n] = '\n';
 			value[n + 1] = '\0';
 		}
-		r = skeleton_file(dir, sysctls[i].path,
-				  sysctls[i].from ? value : sysctls[i].constant, e);
+		r = skeleton_file(dir, sysctls[i].path, constant ? constant : value, e);
 	}
 	return r;
 }
 
-int proc_fill_cover(int dir, struct err *e)
+int proc_fill_cover(int proc, int dir, struct err *e)
 {
 	static const char *const dirs[] = { "dir",        "sys",
 					    "sys/kernel", "sys/kernel/random",
@@ -81,7 +82,7 @@ int proc_fill_cover(int dir, struct err *e)
 	if (r == 0)
 		r = skeleton_file(dir, "file", "", e);
 	if (r == 0)
-		r = fill_sysctls(dir, e);
+		r = fill_sysctls(proc, dir, e);
 	/* Where the kernel's own generator gets attached. */
 	if (r == 0)
 		r = skeleton_file(dir, "sys/kernel/random/uuid", "", e);
@@ -143,13 +144,11 @@ static int cover_all(int proc, int cover, struct err *e)
 	return r;
 }
 
-int proc_attach(int root, int cover, struct err *e)
+int proc_attach(int proc, int root, int cover, struct err *e)
 {
-	auto_fd proc = -1, uuid = -1;
-	int r = tree_make("proc", NULL, TREE_INERT, &proc, e);
+	auto_fd uuid = -1;
+	int r = tree_attach(proc, root, "proc", e);
 
-	if (r == 0)
-		r = tree_attach(proc, root, "proc", e);
 	/* While it can still be reached: the one sysctl that has to be alive. */
 	if (r == 0)
 		r = tree_clone(proc, "sys/kernel/random/uuid", &uuid, e);

@@ -4,7 +4,7 @@
 
 #include "base/err.h"
 
-/* Attaches a new procfs of the calling process's pid namespace to "proc" beneath `root`
- * and covers every entry that is not on the list of those that programs need. `cover` is
- * the skeleton's, read-only by now. */
-must_check int proc_attach(int root, int cover, struct err *e);
+/* Attaches the procfs `proc` to "proc" beneath `root` and covers every entry that is not
+ * on the list of those that programs need. `cover` is the skeleton's, read-only by now.
+ */
+must_check int proc_attach(int proc, int root, int cover, struct err *e);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/procfs.h"
 #include "base/str.h"
 #include "rootfs/skeleton.h"
 #include "rootfs/tree.h"
@@ -183,7 +184,7 @@ static int make(const struct rootfs_plan *plan, const struct rootfs_sources *sou
 	if (r == 0)
 		r = dev_fill(s->dev, e);
 	if (r == 0)
-		r = proc_fill_cover(s->cover, e);
+		r = proc_fill_cover(s->proc, s->cover, e);
 	return r;
 }
 
@@ -193,7 +194,9 @@ int skeleton_make(const struct rootfs_plan *plan, const struct rootfs_sources *s
 	int r;
 
 	*ret = SKELETON_NONE;
-	r = make(plan, sources, owner, ret, e);
+	r = procfs_open(&ret->proc, e);
+	if (r == 0)
+		r = make(plan, sources, owner, ret, e);
 	if (r < 0) {
 		skeleton_close(ret);
 		return err_wrap(e, "make the skeleton");
@@ -208,4 +211,5 @@ void skeleton_close(struct skeleton *s)
 	fd_close(&s->dev);
 	fd_close(&s->cover);
 	fd_close(&s->stage);
+	fd_close(&s->proc);
 }

@@ -18,11 +18,13 @@ struct skeleton {
 	int dev;
 	int cover;
 	int stage;
+	int proc; /* not part of it: the future /proc, attached nowhere yet */
 };
 
-#define SKELETON_NONE ((struct skeleton){ -1, -1, -1, -1, -1 })
+#define SKELETON_NONE ((struct skeleton){ -1, -1, -1, -1, -1, -1 })
 
-/* Makes and fills the skeleton and attaches it over /usr of the calling process's mount
+/* Makes the future /proc, of the calling process's pid namespace. Makes and fills the
+ * skeleton and attaches it over /usr of the calling process's mount
  * namespace. Whoever needs the host's /usr must have opened it before. */
 must_check int skeleton_make(const struct rootfs_plan *plan,
 			     const struct rootfs_sources *sources,
@@ -46,8 +48,8 @@ must_check int skeleton_path(int dirfd, const char *path, bool directory, struct
 /* Fills dev/. */
 must_check int dev_fill(int dir, struct err *e);
 
-/* Fills cover/. */
-must_check int proc_fill_cover(int dir, struct err *e);
+/* Fills cover/ with what `proc` says. */
+must_check int proc_fill_cover(int proc, int dir, struct err *e);
 
 /* Fills root/etc: names, hosts and the like, for a rootfs without its own (`whole`) or
  * only what belongs to this sandbox rather than to an image. */

@@ -79,7 +79,7 @@ static int map_ids(int tree, const struct stat *st, const struct rootfs_owner *o
 	};
 	struct mount_attr attr = { .attr_set = MOUNT_ATTR_IDMAP };
 	auto_fd ns = -1;
-	int r = userns_create(&map, &ns, e);
+	int r = userns_create(&map, -1, &ns, e);
 
 	if (r < 0)
 		return r;

@@ -292,6 +292,8 @@ static int start(struct keeper *k, struct run_result *ret, struct err *e)
 	if (r == 0)
 		r = payload_start(k->sb, slave, &k->payload, &started, e);
 	fd_close(&slave);
+	/* While the command is at work: nobody waits for that. */
+	fd_close(&k->sb->procfs);
 	k->start_ms = started.at_ms;
 	if (started.exec_failed)
 		ret->exit_code =

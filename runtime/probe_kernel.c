@@ -149,7 +149,7 @@ static int make_userns(const struct runtime_config *config, int *ret, struct err
 					.uid = { range },
 					.gid = { range } };
 
-	return userns_create(&map, ret, e);
+	return userns_create(&map, -1, ret, e);
 }
 
 static int try_userns(const struct probe *self, const struct runtime_config *config,

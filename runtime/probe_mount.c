@@ -359,7 +359,7 @@ static bool can_map_ids(int tree, const struct runtime_config *config)
 	auto_fd ns = -1;
 	struct err e;
 
-	if (userns_create(&map, &ns, &e) < 0)
+	if (userns_create(&map, -1, &ns, &e) < 0)
 		return false;
 	attr.userns_fd = (uint64_t)ns;
 	return mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) == 0;

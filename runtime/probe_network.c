@@ -11,7 +11,7 @@
 static int make_and_remove(const struct netns_settings *settings, bool ipv6,
 			   struct err *e)
 {
-	const struct netns_place place = { .first = 0 };
+	const struct netns_place place = { .procfs = -1 };
 	struct netns_plan plan;
 	struct netns ns = NETNS_NONE;
 	int r;

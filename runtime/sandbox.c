@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/procfs.h"
 #include "base/sys.h"
 #include "runtime/sandbox.h"
 #include "runtime/steps.h"
@@ -36,7 +37,7 @@ static int make_userns(struct sandbox *sb, struct err *e)
 
 	map_range(map.uid, o->id_base, o->uid, o->host_uid);
 	map_range(map.gid, o->id_base, o->gid, o->host_gid);
-	return userns_create(&map, &sb->userns, e);
+	return userns_create(&map, sb->procfs, &sb->userns, e);
 }
 
 static int make_pipe(int *fds, struct err *e)
@@ -84,6 +85,7 @@ int sandbox_prepare(const struct runtime_config *config, const struct spec *spec
 		.slot = SLOT_NONE,
 		.settings = &config->network,
 		.netns = NETNS_NONE,
+		.procfs = -1,
 		.userns = -1,
 		.cgroup = CGROUP_NONE,
 		.init_image = -1,
@@ -114,11 +116,14 @@ static int record_network(void *slot, const char *host_end, struct err *e)
  * processor. Sent in the order in which init.c takes it. */
 static int send_late(struct sandbox *sb, struct err *e)
 {
-	const struct netns_place place = { .first = sb->slot.index,
-					   .record = record_network,
-					   .context = &sb->slot };
-	int r = netns_create(sb->settings, &sb->spec->network, &place, &sb->netns, e);
+	struct netns_place place = { .first = sb->slot.index,
+				     .record = record_network,
+				     .context = &sb->slot };
+	int r = procfs_open(&sb->procfs, e);
 
+	place.procfs = sb->procfs;
+	if (r == 0)
+		r = netns_create(sb->settings, &sb->spec->network, &place, &sb->netns, e);
 	if (r == 0)
 		r = make_userns(sb, e);
 	if (r == 0)
@@ -204,6 +209,7 @@ int sandbox_destroy(struct sandbox *sb, struct err *e)
 	fd_close(&sb->gate[1]);
 	fd_close(&sb->report);
 	fd_close(&sb->init_image);
+	fd_close(&sb->procfs);
 	rootfs_close(&sb->sources);
 	process_end(&sb->init);
 	if (sb->cgroup.host)

@@ -16,6 +16,7 @@ struct sandbox {
 	struct rootfs_sources sources;
 	const struct netns_settings *settings;
 	struct netns netns;
+	int procfs; /* what sysctls of namespaces are set through; −1: none yet */
 	int userns; /* of the payload and of carrel-init */
 	struct cgroup cgroup;
 	int init_image; /* carrel-init in a sealed memfd */

@@ -66,7 +66,7 @@ static int create(const struct userns_map *map)
 	int fd = -1;
 
 	need_root();
-	if (userns_create(map, &fd, &e) != 0)
+	if (userns_create(map, -1, &fd, &e) != 0)
 		fail_msg("%s", e.msg);
 	assert_true(fd >= 0);
 	return fd;
@@ -308,7 +308,7 @@ static void assert_refused(const struct userns_map *map, const char *part)
 	int fd = 1234, lowest = lowest_free_descriptor();
 
 	need_root();
-	assert_true(userns_create(map, &fd, &e) < 0);
+	assert_true(userns_create(map, -1, &fd, &e) < 0);
 	assert_int_equal(fd, 1234);
 	if (!strstr(e.msg, part))
 		fail_msg("\"%s\" does not say \"%s\"", e.msg, part);
@@ -358,7 +358,7 @@ static void create_inside(int ns)
 	int fd = -1;
 
 	join(ns);
-	assert_true(userns_create(&plain, &fd, &e) < 0);
+	assert_true(userns_create(&plain, -1, &fd, &e) < 0);
 	assert_non_null(strstr(e.msg, "create a user namespace"));
 	assert_int_equal(fd, -1);
 	assert_int_equal(waitpid(-1, NULL, WNOHANG | __WALL), -1);
@@ -381,7 +381,7 @@ static void create_without_privilege(int unused)
 	(void)unused;
 	if (geteuid() == 0)
 		assert_int_equal(setresuid(65534, 65534, 65534), 0);
-	assert_true(userns_create(&plain, &fd, &e) < 0);
+	assert_true(userns_create(&plain, -1, &fd, &e) < 0);
 	assert_true(e.msg[0]);
 	assert_int_equal(fd, -1);
 	assert_int_equal(waitpid(-1, NULL, WNOHANG | __WALL), -1);

@@ -36,7 +36,8 @@ static int record(void *context, const char *host_end, struct err *e)
 static void prepare(struct fixture *f)
 {
 	make_uplink();
-	*f = (struct fixture){ .place = { .record = record, .context = f } };
+	*f = (struct fixture){ .place = {
+				       .procfs = -1, .record = record, .context = f } };
 	netns_settings_init(&f->settings);
 	netns_plan_init(&f->plan);
 	f->plan.egress = true;
@@ -468,7 +469,7 @@ static void without_a_record_there_is_no_sandbox(void **state)
 
 static void fail_early(void)
 {
-	struct netns_place place = { .record = record };
+	struct netns_place place = { .procfs = -1, .record = record };
 	struct fixture f;
 
 	f = (struct fixture){ .place = place };

@@ -7,6 +7,7 @@
 #include <poll.h>
 
 #include "base/fd.h"
+#include "base/procfs.h"
 #include "netns/link.h"
 #include "tests/unit/in_netns.h"
 
@@ -240,16 +241,16 @@ static void harden_sysctls(void)
 	struct pair p = make_veth();
 	struct err e = { 0 };
 
-	assert_int_equal(link_harden_by_sysctl("eth0", true, &e), 0);
+	assert_int_equal(link_harden_by_sysctl(-1, "eth0", true, &e), 0);
 	for (size_t i = 0; i < COUNT(hardened6); i++)
 		assert_sysctl("ipv6", "eth0", hardened6[i].key, hardened6[i].value);
-	assert_int_equal(link_harden_by_sysctl("eth0", false, &e), 0);
+	assert_int_equal(link_harden_by_sysctl(-1, "eth0", false, &e), 0);
 	assert_sysctl("ipv6", "eth0", "disable_ipv6", '1');
-	assert_int_equal(link_harden_by_sysctl("eth9", true, &e), -ENOENT);
+	assert_int_equal(link_harden_by_sysctl(-1, "eth9", true, &e), -ENOENT);
 	assert_string_equal(e.msg, "write 0 to /proc/sys/net/ipv6/conf/eth9/"
 				   "disable_ipv6: No such file or directory");
 	/* As if the kernel had no IPv6. */
-	assert_int_equal(link_harden_by_sysctl("eth9", false, &e), 0);
+	assert_int_equal(link_harden_by_sysctl(-1, "eth9", false, &e), 0);
 	close_pair(&p);
 }
 
@@ -266,7 +267,7 @@ static void harden_whole_namespaces(void)
 	for (int ipv6 = 0; ipv6 < 2; ipv6++) {
 		struct pair p = make_pair();
 
-		assert_int_equal(link_harden_namespace(ipv6, &e), 0);
+		assert_int_equal(link_harden_namespace(-1, ipv6, &e), 0);
 		ip_do("link add late0 type veth peer name late1");
 		assert_sysctl("ipv6", "late0", "disable_ipv6", ipv6 ? '0' : '1');
 		if (ipv6)
@@ -426,7 +427,7 @@ static void send_both_families(void)
 	struct err e = { 0 };
 
 	/* Without accept_dad=0, the address would not be there for a second. */
-	assert_int_equal(link_harden_by_sysctl("eth0", true, &e), 0);
+	assert_int_equal(link_harden_by_sysctl(-1, "eth0", true, &e), 0);
 	link_harden(&b, &inside, true);
 	send_batch(p.route, &b);
 	connect_host(&p);
@@ -444,25 +445,43 @@ static void packets_go_over_at_once(void **state)
 
 /* ---- sysctls ---- */
 
-static void read_and_write(void)
+static void read_and_write_through(int procfs)
 {
 	struct err e = { 0 };
 	char value = 'x';
 
-	assert_int_equal(link_read_sysctl("ipv4", "lo", "forwarding", &value, &e), 0);
+	assert_int_equal(link_read_sysctl(procfs, "ipv4", "lo", "forwarding", &value, &e),
+			 0);
 	assert_int_equal(value, '0');
-	assert_int_equal(link_write_sysctl("ipv4", "lo", "forwarding", '1', &e), 0);
-	assert_int_equal(link_read_sysctl("ipv4", "lo", "forwarding", &value, &e), 0);
+	assert_int_equal(link_write_sysctl(procfs, "ipv4", "lo", "forwarding", '1', &e),
+			 0);
+	assert_int_equal(link_read_sysctl(procfs, "ipv4", "lo", "forwarding", &value, &e),
+			 0);
 	assert_int_equal(value, '1');
-	assert_int_equal(link_read_sysctl("ipv4", "no0", "forwarding", &value, &e),
-			 -ENOENT);
+	assert_int_equal(
+		link_read_sysctl(procfs, "ipv4", "no0", "forwarding", &value, &e),
+		-ENOENT);
 	assert_string_equal(e.msg, "read /proc/sys/net/ipv4/conf/no0/forwarding: "
 				   "No such file or directory");
-	assert_int_equal(link_write_sysctl("ipv6", "no0", "accept_ra", '2', &e), -ENOENT);
+	assert_int_equal(link_write_sysctl(procfs, "ipv6", "no0", "accept_ra", '2', &e),
+			 -ENOENT);
 	assert_string_equal(e.msg, "write 2 to /proc/sys/net/ipv6/conf/no0/accept_ra: "
 				   "No such file or directory");
-	assert_int_equal(link_write_sysctl("ipv4", "lo", "forwarding", 'x', &e), -EINVAL);
+	assert_int_equal(link_write_sysctl(procfs, "ipv4", "lo", "forwarding", 'x', &e),
+			 -EINVAL);
 	assert_int_equal(value, '1');
+	assert_int_equal(link_write_sysctl(procfs, "ipv4", "lo", "forwarding", '0', &e),
+			 0);
+}
+
+static void read_and_write(void)
+{
+	auto_fd procfs = -1;
+	struct err e = { 0 };
+
+	read_and_write_through(-1);
+	assert_int_equal(procfs_open(&procfs, &e), 0);
+	read_and_write_through(procfs);
 }
 
 static void sysctls_are_read_and_written(void **state)
@@ -478,8 +497,10 @@ static void name_too_much(void)
 	struct err e = { 0 };
 	char value = 'x';
 
-	assert_int_equal(link_read_sysctl("ipv4", "lo", key, &value, &e), -ENAMETOOLONG);
-	assert_int_equal(link_write_sysctl("ipv4", "lo", key, '1', &e), -ENAMETOOLONG);
+	assert_int_equal(link_read_sysctl(-1, "ipv4", "lo", key, &value, &e),
+			 -ENAMETOOLONG);
+	assert_int_equal(link_write_sysctl(-1, "ipv4", "lo", key, '1', &e),
+			 -ENAMETOOLONG);
 	assert_int_equal(value, 'x');
 }
 

@@ -52,7 +52,7 @@ static void wait_for_ipv6(void)
 /* Leaves the caller in the sandbox's namespace. */
 static void enter_sandbox(struct fixture *f)
 {
-	const struct netns_place place = { .record = forget };
+	const struct netns_place place = { .procfs = -1, .record = forget };
 	struct err e = { 0 };
 
 	f->host = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);

@@ -23,6 +23,7 @@
 #include <cmocka.h>
 
 #include "base/fd.h"
+#include "base/procfs.h"
 #include "rootfs/proc.h"
 #include "rootfs/skeleton.h"
 #include "rootfs/tree.h"
@@ -39,6 +40,7 @@ static const char *const kept[] = {
 struct place {
 	int root, cover; /* directories of one tmpfs */
 	int mount;
+	int proc;
 };
 
 static void prepare(struct place *p)
@@ -46,7 +48,8 @@ static void prepare(struct place *p)
 	struct err e = { 0 };
 
 	assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
-	if (tree_make("tmpfs", NULL, TREE_INERT, &p->mount, &e) < 0 ||
+	if (procfs_open(&p->proc, &e) < 0 ||
+	    tree_make("tmpfs", NULL, TREE_INERT, &p->mount, &e) < 0 ||
 	    tree_attach(p->mount, AT_FDCWD, PLACE, &e) < 0)
 		fail_msg("%s", e.msg);
 	assert_int_equal(mkdirat(p->mount, "root", 0755), 0);
@@ -96,9 +99,9 @@ static void attach(struct place *p)
 {
 	struct err e = { 0 };
 
-	if (proc_fill_cover(p->cover, &e) < 0 ||
+	if (proc_fill_cover(p->proc, p->cover, &e) < 0 ||
 	    tree_set(p->mount, MOUNT_ATTR_RDONLY, 0, &e) < 0 ||
-	    proc_attach(p->root, p->cover, &e) < 0)
+	    proc_attach(p->proc, p->root, p->cover, &e) < 0)
 		fail_msg("%s", e.msg);
 }
 
@@ -367,7 +370,7 @@ static void attach_without_covers(struct place *p)
 {
 	struct err e = { 0 };
 
-	assert_int_equal(proc_attach(p->root, p->cover, &e), -ENOENT);
+	assert_int_equal(proc_attach(p->proc, p->root, p->cover, &e), -ENOENT);
 	assert_non_null(strstr(e.msg, "cover /proc/"));
 	assert_non_null(strstr(e.msg, "clone the mount of"));
 }
@@ -383,7 +386,7 @@ static void attach_without_a_place(struct place *p)
 	struct err e = { 0 };
 
 	assert_int_equal(unlinkat(p->root, "proc", AT_REMOVEDIR), 0);
-	assert_int_equal(proc_attach(p->root, p->cover, &e), -ENOENT);
+	assert_int_equal(proc_attach(p->proc, p->root, p->cover, &e), -ENOENT);
 	assert_non_null(strstr(e.msg, "attach a mount to \"proc\""));
 }
 
@@ -397,8 +400,8 @@ static void fill_twice(struct place *p)
 {
 	struct err e = { 0 };
 
-	assert_int_equal(proc_fill_cover(p->cover, &e), 0);
-	assert_int_equal(proc_fill_cover(p->cover, &e), -EEXIST);
+	assert_int_equal(proc_fill_cover(p->proc, p->cover, &e), 0);
+	assert_int_equal(proc_fill_cover(p->proc, p->cover, &e), -EEXIST);
 }
 
 static void cover_is_filled_once(void **state)
