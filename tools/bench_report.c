@@ -141,7 +141,8 @@ static void print_machine(const struct bench *b)
 		       model, cpus, u.release, layout, b->count);
 	else
 		printf("%s, %ld processors; Linux %s; cgroups %s\n"
-		       "%u rounds, all contestants in turn; times in milliseconds\n",
+		       "%u rounds, in another order each, 20 ms apart; times in "
+		       "milliseconds\n",
 		       model, cpus, u.release, layout, b->count);
 }
 
