@@ -23,7 +23,7 @@
  * die with it: by PR_SET_PDEATHSIG, and PID 1 also by the end of its lifeline pipe.
  *
  *	slot.c		a range of host ids nobody else has; the record of what to clean
- *up sandbox.c	the sandbox as a whole: prepare, start, take down
+  *up sandbox.c	the sandbox as a whole: prepare, start, take down
  *	init.c		the steps of PID 1 between clone and exec
  *	payload.c	the steps of the command between clone and exec
  *	steps.c		walking through such steps, and telling the keeper how it went
