@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-#	make		build/carrel and build/carrel-init
+#	make		build/carrel, build/carreld and build/carrel-init
 #	make demo	install what is missing, build, and show the main job
 #	make check	install what is missing, and run every test
 #	make bench	side by side with the kernel's floor and with peers
@@ -47,31 +47,43 @@ sources = $(sort $(wildcard $(1)/*.c $(1)/*.S))
 objects = $(patsubst %,$(BUILD)/obj/%.o,$(basename $(1)))
 # Programs with a main of their own, and what only the build itself runs.
 BENCH    := $(sort $(wildcard tools/bench*.c tools/floor*.c))
-MAINS    := tools/carrel-init.c $(BENCH) $(sort $(wildcard policy/seccomp_gen*.c policy/seccomp_rules*.c)) \
+TOP      := $(sort $(wildcard tools/carrel-top*.c))
+MAINS    := tools/carrel-init.c tools/carrel.c tools/carreld.c $(TOP) $(BENCH) $(sort $(wildcard policy/seccomp_gen*.c policy/seccomp_rules*.c)) \
 	$(sort $(wildcard netns/*_gen.c netns/*_rules.c))
 LIB_DIRS := base rootfs netns policy runtime
 LIB_OBJ  := $(call objects,$(filter-out $(MAINS),$(foreach d,$(LIB_DIRS),$(call sources,$(d)))))
 BENCH_OBJ := $(call objects,$(BENCH))
-CLI_OBJ  := $(call objects,$(filter-out $(MAINS),$(call sources,tools)))
+TOP_OBJ  := $(call objects,$(TOP))
+TOOLS_OBJ := $(call objects,$(filter-out $(MAINS),$(call sources,tools)))
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps deps-check demo check lint unit live vm sanitize bench install clean golden-seccomp
+.PHONY: all help deps deps-check demo check lint unit live vm sanitize bench install deb clean golden-seccomp
 .DELETE_ON_ERROR:
 .SECONDARY:
 
 MAN := $(patsubst tools/man/%.scd,$(BUILD)/%,$(sort $(wildcard tools/man/*.scd)))
 
-all: $(BUILD)/carrel $(BUILD)/carrel-init $(MAN)
+all: $(BUILD)/carrel $(BUILD)/carreld $(BUILD)/carrel-init $(BUILD)/carrel-top $(MAN)
 
 help:
 	@sed -n 's/^#\t\(make.*\)/\1/p' Makefile
 	@echo 'make lint unit live vm sanitize	the parts of make check'
-	@echo 'make install PREFIX=/usr/local	program and man page'
+	@echo 'make install PREFIX=/usr/local	programs, units and man pages'
+	@echo 'make deb			a Debian package of them, in build/'
 
 # --- programs ------------------------------------------------------------------------
 
-$(BUILD)/carrel: $(CLI_OBJ) $(LIB_OBJ)
+# An archive: each program is linked with what it needs of it.
+$(BUILD)/libcarrel.a: $(TOOLS_OBJ) $(LIB_OBJ)
+	rm -f $@
+	ar rcs $@ $^
+
+$(BUILD)/carrel $(BUILD)/carreld: $(BUILD)/%: $(BUILD)/obj/tools/%.o $(BUILD)/libcarrel.a
 	$(CC) $(LDFLAGS) -o $@ $^ -l:libjansson.a -l:libinih.a
+
+# Not static: the descriptions of terminals and the library that reads them are the host's.
+$(BUILD)/carrel-top: $(TOP_OBJ) $(BUILD)/libcarrel.a
+	$(CC) $(filter-out -static-pie,$(LDFLAGS)) -pie -o $@ $^ -l:libjansson.a -lncursesw -ltinfo
 
 # No libc, no sanitizer: it runs alone in the sandbox.
 $(BUILD)/carrel-init: tools/carrel-init.c
@@ -80,6 +92,7 @@ $(BUILD)/carrel-init: tools/carrel-init.c
 		-fno-asynchronous-unwind-tables -fcf-protection=none -static -nostdlib \
 		-Wl,--build-id=none -Wl,-z,noseparate-code -Wl,-z,noexecstack -s -o $@ $<
 
+$(BUILD)/obj/runtime/interface_bytes.o: tools/io.carrel.Pool.varlink
 $(BUILD)/obj/runtime/init_bytes.o: $(BUILD)/carrel-init
 $(BUILD)/obj/runtime/init_bytes.o: CPPFLAGS += -DINIT_IMAGE='"$(BUILD)/carrel-init"'
 
@@ -139,7 +152,7 @@ $(BUILD)/only-%/ruleset.o: netns/ruleset.c $(BUILD)/only-%/ruleset_gen
 	$(BUILD)/only-$*/ruleset_gen $(@D)/gen/netns/ruleset_messages.h
 	$(CC) -I$(@D)/gen $(CPPFLAGS) $(filter-out -MMD -MP,$(CFLAGS)) -c -o $@ $<
 
-$(BUILD)/only-%/carrel: $(BUILD)/only-%/ruleset.o $(CLI_OBJ) $(LIB_OBJ)
+$(BUILD)/only-%/carrel: $(BUILD)/only-%/ruleset.o $(BUILD)/obj/tools/carrel.o $(TOOLS_OBJ) $(LIB_OBJ)
 	$(CC) $(LDFLAGS) -o $@ $(filter-out $(BUILD)/obj/netns/ruleset.o,$^) \
 		-l:libjansson.a -l:libinih.a
 
@@ -154,7 +167,7 @@ $(BUILD)/obj/%.o: %.S
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -c -o $@ $<
 
--include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(BENCH_OBJ:.o=.d)
+-include $(LIB_OBJ:.o=.d) $(TOOLS_OBJ:.o=.d) $(TOP_OBJ:.o=.d) $(BENCH_OBJ:.o=.d)
 
 # --- documentation -------------------------------------------------------------------
 
@@ -189,7 +202,7 @@ UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
 TEST_LIB := $(call objects,$(sort $(wildcard tests/lib/*.c)))
 unit_folder = $(word 2,$(subst _, ,$(1)))
-unit_objects = $(filter-out $(call objects,$(MAINS)) $(BUILD)/obj/tools/carrel.o,$(call objects,$(foreach d,$(sort base $(if $(filter runtime tools,$(1)),$(LIB_DIRS)) $(1)),$(call sources,$(d)))))
+unit_objects = $(filter-out $(call objects,$(MAINS)),$(call objects,$(foreach d,$(sort base $(if $(filter runtime tools,$(1)),$(LIB_DIRS)) $(1)),$(call sources,$(d)))))
 
 .SECONDEXPANSION:
 $(BUILD)/tests/test_%: tests/unit/test_%.c $(TEST_LIB) $$(call unit_objects,$$(call unit_folder,test_%)) | $(BUILD)/gen/policy/seccomp_default.h
@@ -198,7 +211,7 @@ $(BUILD)/tests/test_%: tests/unit/test_%.c $(TEST_LIB) $$(call unit_objects,$$(c
 		-DSECCOMP_BUILT_PFC='"$(BUILD)/gen/policy/seccomp_default.pfc"' \
 		-DBLOCKLIST_GEN='"$(BUILD)/blocklist_gen"' \
 		$(filter %.c %.o,$^) -lcmocka $(if $(filter test_netns%,$(@F)),-lnftnl -lmnl) \
-		$(if $(filter test_tools%,$(@F)),-ljansson -linih)
+		$(if $(filter test_tools% test_runtime%,$(@F)),-ljansson) $(if $(filter test_tools%,$(@F)),-linih)
 
 # The same tables, read by other means than the program's own.
 $(BUILD)/gen/tests/blocklist_derived.h: tests/unit/derive_blocklist.py $(BLOCKLIST_CSV)
@@ -232,16 +245,39 @@ bench: deps-check
 	@$(BUILD)/bench $(BUILD)/carrel
 	@tools/bench-network $(BUILD)/carrel
 
-$(BUILD)/bench: $(BENCH_OBJ) $(LIB_OBJ)
-	$(CC) $(LDFLAGS) -o $@ $^
+$(BUILD)/bench: $(BENCH_OBJ) $(BUILD)/libcarrel.a
+	$(CC) $(LDFLAGS) -o $@ $^ -l:libjansson.a
 
 # --- installation --------------------------------------------------------------------
 
+UNITDIR     ?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+INSTALL_DATA = install -D -m 0644
+
+# Configuration is the administrator's: only an example is installed.
 install: all
 	install -D -m 0755 $(BUILD)/carrel $(DESTDIR)$(PREFIX)/bin/carrel
-	install -D -m 0644 $(BUILD)/carrel.1 $(DESTDIR)$(PREFIX)/share/man/man1/carrel.1
-	install -D -m 0644 $(BUILD)/carrel.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5/carrel.conf.5
-	install -D -m 0644 $(BUILD)/carrel-policy.5 $(DESTDIR)$(PREFIX)/share/man/man5/carrel-policy.5
+	install -D -m 0755 $(BUILD)/carrel-top $(DESTDIR)$(PREFIX)/bin/carrel-top
+	$(INSTALL_DATA) tools/completion/carrel.bash \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/carrel
+	install -D -m 0755 $(BUILD)/carreld $(DESTDIR)$(PREFIX)/sbin/carreld
+	for page in $(notdir $(MAN)); do \
+		$(INSTALL_DATA) $(BUILD)/$$page \
+			$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$$page || exit 1; \
+	done
+	for unit in carreld.service carreld.socket carrel-sandboxes.service; do \
+		$(INSTALL_DATA) tools/systemd/$$unit $(DESTDIR)$(UNITDIR)/$$unit || exit 1; \
+	done
+	sed -i 's,/usr/sbin/carreld,$(PREFIX)/sbin/carreld,' $(DESTDIR)$(UNITDIR)/carreld.service
+	$(INSTALL_DATA) tools/systemd/carrel.sysusers $(DESTDIR)$(SYSUSERSDIR)/carrel.conf
+	$(INSTALL_DATA) tools/carrel.conf.example $(DESTDIR)$(PREFIX)/share/doc/carrel/carrel.conf.example
+	install -D -m 0755 tools/init-example $(DESTDIR)$(PREFIX)/share/doc/carrel/examples/init
+	$(INSTALL_DATA) docs/daemon.md $(DESTDIR)$(PREFIX)/share/doc/carrel/daemon.md
+	$(INSTALL_DATA) tools/io.carrel.Pool.varlink $(DESTDIR)$(PREFIX)/share/varlink/io.carrel.Pool.varlink
+
+# Everything for a Debian machine, in build/.
+deb: all
+	+@tools/debian/build $(BUILD) $(VERSION)
 
 clean:
 	rm -rf build build-san build-clang

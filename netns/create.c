@@ -10,6 +10,7 @@
 #include "netns/leave.h"
 #include "netns/loopback.h"
 #include "netns/netns.h"
+#include "netns/nl.h"
 #include "netns/special.h"
 
 /* Not /proc/thread-self: single-threaded, and it would be the same. */
@@ -79,6 +80,35 @@ int netns_create(const struct netns_settings *settings, const struct netns_plan 
 	return 0;
 }
 
+int netns_open(struct netns *ns, struct err *e)
+{
+	auto_fd own = -1;
+	int r;
+
+	/* Without egress nothing of it is on the host, and nothing can be asked. */
+	if (!*ns->host_end)
+		return 0;
+	r = open_current(&own, e);
+	if (r < 0)
+		return r;
+	if (setns(ns->fd, CLONE_NEWNET) < 0)
+		return err_set(e, errno, "enter a network namespace");
+	r = nl_open(NETLINK_ROUTE, &ns->route, e);
+	if (r == 0)
+		r = nl_open(NETLINK_NETFILTER, &ns->rules, e);
+	if (setns(own, CLONE_NEWNET) < 0)
+		return err_set(e, errno, "return to our network namespace");
+	return r;
+}
+
+void netns_close(struct netns *ns)
+{
+	fd_close(&ns->route);
+	fd_close(&ns->rules);
+	fd_close(&ns->fd);
+	*ns = NETNS_NONE;
+}
+
 int netns_destroy(struct netns *ns, struct err *e)
 {
 	struct err one;
@@ -92,10 +122,7 @@ int netns_destroy(struct netns *ns, struct err *e)
 		r = left;
 		*e = one;
 	}
-	fd_close(&ns->route);
-	fd_close(&ns->rules);
-	fd_close(&ns->fd);
-	*ns = NETNS_NONE;
+	netns_close(ns);
 	return r;
 }
 

@@ -45,6 +45,7 @@
  *	host.c		the host's side: up, down, still the same?
  *	egress.c	one sandbox's side
  *	usage.c		what it has sent, and was not let send
+ *	count.c		how much there is in its ruleset
  *	leave.c		its end
  *	create.c	the namespace itself
  *
@@ -137,6 +138,11 @@ must_check int netns_plan_check(const struct netns_settings *settings,
 unsigned netns_resolvers(const struct netns_settings *settings,
 			 const struct netns_plan *plan, const struct ip **ret);
 
+/* The sandbox's /etc/resolv.conf: the resolvers that it can reach. */
+must_check int netns_resolv_conf(const struct netns_settings *settings,
+				 const struct netns_plan *plan, char *buf, size_t size,
+				 struct err *e);
+
 /* Where a sandbox's network is to be found, and what must know of it. */
 struct netns_place {
 	unsigned first; /* where the search for a free address begins */
@@ -156,6 +162,22 @@ must_check int netns_create(const struct netns_settings *settings,
 			    const struct netns_plan *plan,
 			    const struct netns_place *place, struct netns *ret,
 			    struct err *e);
+
+/* Puts back what another process made, of a sandbox that lives: takes the namespace and
+ * what was said of it (host_end, addresses, special), and opens the sockets that belong
+ * to it. *ns is for netns_destroy(), or for netns_close() where the sandbox goes on.
+ *
+ * Must be called by a single-threaded process, which passes through the namespace. Must
+ * not be followed by anything but an exit if the error says that it could not return. */
+must_check int netns_open(struct netns *ns, struct err *e);
+
+/* Closes the descriptors and leaves the network as it is. */
+void netns_close(struct netns *ns);
+
+/* Counts the rules of the sandbox's own table, and the elements of its sets: all that the
+ * kernel has of them. Zero without egress. */
+must_check int netns_count_rules(const struct netns *ns, unsigned *ret_rules,
+				 unsigned *ret_elements, struct err *e);
 
 /* Reads what has been used. All zero without egress. *ret is for netns_usage_free(). */
 must_check int netns_read_usage(const struct netns *ns, struct netns_usage *ret,

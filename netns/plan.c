@@ -43,6 +43,23 @@ unsigned netns_resolvers(const struct netns_settings *settings,
 	return plan->dns_count ? plan->dns_count : settings->dns_count;
 }
 
+int netns_resolv_conf(const struct netns_settings *settings,
+		      const struct netns_plan *plan, char *buf, size_t size,
+		      struct err *e)
+{
+	struct ip reachable[NETNS_DNS_MAX];
+	const struct ip *all;
+	unsigned n = netns_resolvers(settings, plan, &all), count = 0;
+	int r;
+
+	for (unsigned i = 0; i < n; i++) {
+		if (plan->ipv6 || all[i].family == AF_INET)
+			reachable[count++] = all[i];
+	}
+	r = resolver_format(buf, size, reachable, count);
+	return r < 0 ? err_set(e, -r, "write resolv.conf") : 0;
+}
+
 /* Is any address of the network in the list? */
 static bool touches(const struct blocklist *list, const struct cidr *c)
 {

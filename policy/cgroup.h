@@ -18,7 +18,8 @@
  *	PARENT/NAME/exec	v2 only: the command and all it starts
  *
  * carrel-init is in the v2 group NAME. The v1 groups hold the command and all it starts
- * and nothing else, so that they can be removed while carrel-init is still dying.
+ * and nothing else, so that they can be removed while carrel-init is still dying. A
+ * sandbox that stays has groups of another shape, see cgroup_exec.h.
  *
  * Processes are born into their v2 group by CLONE_INTO_CGROUP. A v1 group is joined by
  * the process itself, writing "0" to `tasks` through a descriptor opened beforehand: for
@@ -67,11 +68,14 @@ struct cgroup {
 	int dir[CGROUP_TREE_MAX]; /* NAME in each tree */
 	int tasks[CGROUP_TREE_MAX]; /* `tasks` of each v1 NAME, for writing */
 	int exec; /* v2 NAME/exec, for CLONE_INTO_CGROUP */
+	int init; /* v2 NAME/init, where PID 1 is born; −1: in NAME itself */
 };
 
-#define CGROUP_NONE       \
-	((struct cgroup){ \
-		.dir = { -1, -1, -1, -1 }, .tasks = { -1, -1, -1, -1 }, .exec = -1 })
+#define CGROUP_NONE                                    \
+	((struct cgroup){ .dir = { -1, -1, -1, -1 },   \
+			  .tasks = { -1, -1, -1, -1 }, \
+			  .exec = -1,                  \
+			  .init = -1 })
 
 /* What a sandbox has used so far. */
 struct cgroup_usage {
@@ -89,6 +93,13 @@ const char *cgroup_controller_name(enum cgroup_controller controller);
  * names it. *ret holds descriptors: release with cgroup_host_close(). */
 must_check int cgroup_host_open(const struct cgroup_limits *limits,
 				struct cgroup_host *ret, struct err *e);
+
+/* The same with v2 groups below the directory `parent` and nowhere else, wherever we are
+ * ourselves; NULL: as above. No process may be in it. */
+must_check int cgroup_host_open_below(const char *parent,
+				      const struct cgroup_limits *limits,
+				      struct cgroup_host *ret, struct err *e);
+
 void cgroup_host_close(struct cgroup_host *host);
 
 /* Makes the v2 group called `name`, where PID 1 can be born. `host` must outlive *ret,
@@ -129,7 +140,7 @@ int cgroup_destroy(struct cgroup *cg, struct err *e);
 /* Closes the descriptors and leaves the groups alone. */
 void cgroup_close(struct cgroup *cg);
 
-/* Ends and removes the group at `path` (absolute, as in a struct cgroup_tree, with the
- * name behind it) that a killed carrel left. A path that is already gone is no error.
- * −EPERM if the last component does not start with "carrel-". */
+/* Ends and removes the group, with what is below, at `path` (absolute, as in a struct
+ * cgroup_tree, with the name behind it) that a killed carrel left. A path that is already
+ * gone is no error. −EPERM if the last component does not start with "carrel-". */
 must_check int cgroup_reclaim(const char *path, struct err *e);

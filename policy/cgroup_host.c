@@ -3,7 +3,9 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -101,6 +103,23 @@ static int settle_v2_parent(struct cgroup_tree *t, size_t mount_len, struct err 
 	}
 }
 
+/* Takes the v2 parent that was asked for. */
+static int take_v2_parent(struct cgroup_tree *t, const char *parent, struct err *e)
+{
+	struct statfs fs;
+	int r;
+
+	if (str_format(t->path, sizeof(t->path), "%s", parent) < 0)
+		return err_set(e, ENAMETOOLONG, "open cgroup %s", parent);
+	r = open_tree_dir(t, e);
+	if (r < 0)
+		return r;
+	if (fstatfs(t->dir, &fs) < 0 || fs.f_type != CGROUP2_SUPER_MAGIC)
+		return err_say(e, EINVAL, "%s is no directory of cgroup v2", parent);
+	r = enable_controllers(t->dir, t->controllers);
+	return r < 0 ? err_set(e, -r, "enable cgroup controllers below %s", parent) : 0;
+}
+
 static int check_limits(const struct cgroup_host *host,
 			const struct cgroup_limits *limits, struct err *e)
 {
@@ -124,8 +143,8 @@ static int check_limits(const struct cgroup_host *host,
 	return 0;
 }
 
-static int host_open(const struct cgroup_limits *limits, struct cgroup_host *host,
-		     struct err *e)
+static int host_open(const char *parent, const struct cgroup_limits *limits,
+		     struct cgroup_host *host, struct err *e)
 {
 	struct cgroup_tree *v2 = &host->trees[0];
 	unsigned bound_to_v1 = 0;
@@ -141,17 +160,24 @@ static int host_open(const struct cgroup_limits *limits, struct cgroup_host *hos
 	r = check_limits(host, limits, e);
 	if (r < 0)
 		return r;
-	return settle_v2_parent(v2, mount_len, e);
+	return parent ? take_v2_parent(v2, parent, e)
+		      : settle_v2_parent(v2, mount_len, e);
 }
 
 int cgroup_host_open(const struct cgroup_limits *limits, struct cgroup_host *ret,
 		     struct err *e)
 {
+	return cgroup_host_open_below(NULL, limits, ret, e);
+}
+
+int cgroup_host_open_below(const char *parent, const struct cgroup_limits *limits,
+			   struct cgroup_host *ret, struct err *e)
+{
 	int r;
 
 	for (int i = 0; i < CGROUP_TREE_MAX; i++)
 		ret->trees[i].dir = -1;
-	r = host_open(limits, ret, e);
+	r = host_open(parent, limits, ret, e);
 	if (r < 0)
 		cgroup_host_close(ret);
 	return r;

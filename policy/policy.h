@@ -18,5 +18,6 @@
 
 #include "policy/caps.h"
 #include "policy/cgroup.h"
+#include "policy/cgroup_exec.h"
 #include "policy/rlimit.h"
 #include "policy/seccomp.h"

@@ -47,6 +47,7 @@ enum rootfs_mount_type {
 struct rootfs_mount {
 	enum rootfs_mount_type type;
 	const char *source; /* volume: path on the host */
+	int source_fd; /* volume: opened already, O_PATH; 0: by its path */
 	const char *target; /* mount point inside */
 	uint64_t size; /* tmpfs: bytes */
 	mode_t mode; /* tmpfs: of its root */

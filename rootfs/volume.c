@@ -126,6 +126,23 @@ static int check_file_system(int fd, struct err *e)
 	return 0;
 }
 
+/* Who has opened it already has seen to where it lies. */
+static int find_source(const struct rootfs_mount *m, int *ret_fd, struct stat *ret_st,
+		       struct err *e)
+{
+	auto_fd fd = -1;
+
+	if (!m->source_fd)
+		return open_source(m->source, ret_fd, ret_st, e);
+	fd = fcntl(m->source_fd, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		return err_set(e, errno, "take %s", m->source);
+	if (fstat(fd, ret_st) < 0)
+		return err_set(e, errno, "stat %s", m->source);
+	*ret_fd = fd_take(&fd);
+	return 0;
+}
+
 static int open_volume(const struct rootfs_mount *m, struct rootfs_owner *owner,
 		       struct rootfs_sources *all, struct rootfs_source *ret,
 		       struct err *e)
@@ -133,7 +150,7 @@ static int open_volume(const struct rootfs_mount *m, struct rootfs_owner *owner,
 	auto_fd fd = -1;
 	struct stat st;
 	bool able = false;
-	int r = open_source(m->source, &fd, &st, e);
+	int r = find_source(m, &fd, &st, e);
 
 	if (r < 0)
 		return r;

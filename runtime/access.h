@@ -6,8 +6,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "netns/netns.h"
+#include "policy/policy.h"
 #include "runtime/pool.h"
-#include "runtime/runtime.h"
 #include "runtime/wire.h"
 
 enum {
@@ -15,7 +16,15 @@ enum {
 	ACCESS_CLIENTS_MAX = 64,
 	ACCESS_MOUNTS_MAX = 16, /* tmpfs of a profile */
 	ACCESS_ENV_MAX = 64,
+	ACCESS_LABELS_MAX = 64,
+	ACCESS_LABEL_KEY_MAX = 255, /* bytes */
+	ACCESS_STRINGS_SIZE = 40 << 10, /* of environment and labels, with their NULs */
 };
+
+/* Bounds for what clients ask for, unless a profile has more. */
+#define ACCESS_TIME_MIN         1000ull /* ms; idle_timeout and max_duration */
+#define ACCESS_IDLE_TIMEOUT_MAX (24ull * 3600 * 1000)
+#define ACCESS_TIME_MAX         (366ull * 24 * 3600 * 1000)
 
 /* A kind of sandbox that the administrator has defined: section [profile NAME]. */
 struct profile {
@@ -47,6 +56,9 @@ struct client {
 	unsigned profile_count;
 };
 
+/* Of sandboxes that ask for none, as carrel run has it. */
+#define ACCESS_HOSTNAME "carrel"
+
 #define ACCESS_ANYBODY ((uid_t)-1)
 
 struct access {
@@ -69,19 +81,31 @@ void access_free(struct access *a);
 const struct client *access_find(const struct access *a, uid_t uid);
 
 /* Checks what a client asks for against what it may have, and completes it: profile,
- * limits, network and times are all set afterwards. On refusal, *ret_error is what to
- * answer (WIRE_REFUSED). Pure. */
+ * hostname, limits, network and times are all set afterwards. What the client has not
+ * asked for is the profile's, lowered to the client's ceilings. 0, or −EPERM with what to
+ * answer in *ret_error (WIRE_REFUSED); *ensure is then as it was. Pure. */
 must_check int access_check_ensure(const struct access *a, const struct client *c,
 				   struct wire_ensure *ensure,
 				   struct wire_error *ret_error);
 
-/* The same of an exec: limits must not exceed the sandbox's. */
-must_check int access_check_exec(const struct client *c, struct wire_exec *exec,
+/* Checks its strings: variables "NAME=VALUE" with letters, digits and "_" in the name,
+ * and labels of UTF-8, no name twice, ACCESS_STRINGS_SIZE in all. Sorts them, so that
+ * equal settings are equal strings. */
+must_check int access_check_strings(const struct wire_ensure *ensure, char **strings,
+				    struct wire_error *ret_error);
+
+/* The same of an exec: limits must not exceed the sandbox's, nor the client's ceilings.
+ * What it leaves open stays so. */
+must_check int access_check_exec(const struct client *c, const struct wire_exec *exec,
 				 const struct wire_limits *sandbox,
 				 struct wire_error *ret_error);
 
 /* Is it a name that a sandbox may have: UTF-8, 1 to 128 bytes, no control characters? */
 bool access_is_name(const char *name);
 
-/* Is it a workspace that may be asked for: relative, no empty, "." or ".." part? */
+/* Is it a workspace that may be asked for: relative, no empty, "." or ".." part, UTF-8
+ * without control characters? */
 bool access_is_workspace(const char *path);
+
+/* Is it NAME=VALUE, with a name of letters, digits and "_" that begins with no digit? */
+bool access_is_variable(const char *text);

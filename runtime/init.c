@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -28,6 +29,14 @@ struct init {
 	int netns;
 };
 
+/* One that stays only looks whether its maker is there: that it is not, carrel-init
+ * learns by its lifeline. */
+static int mind_keeper(const struct init *in, struct err *e)
+{
+	return in->sb->label ? steps_check_keeper(in->lifeline, e)
+			     : steps_die_with_keeper(in->lifeline, e);
+}
+
 static int detach(void *context, struct err *e)
 {
 	struct init *in = context;
@@ -36,9 +45,10 @@ static int detach(void *context, struct err *e)
 	fd_close(&in->sb->lifeline[1]);
 	fd_close(&in->sb->gate[0]);
 	fd_close(&in->sb->channel[0]);
-	if (r == 0)
-		r = steps_die_with_keeper(in->lifeline, e);
-	return r;
+	/* Whose terminal it was must not matter to a sandbox that stays. */
+	if (r == 0 && in->sb->label && setsid() < 0)
+		return err_set(e, errno, "start a session");
+	return r == 0 ? mind_keeper(in, e) : r;
 }
 
 static int build_mounts(void *context, struct err *e)
@@ -113,10 +123,14 @@ static int drop_descriptors(void *context, struct err *e)
 
 	if (r < 0)
 		return r;
-	/* What carrel-init will find: its lifeline as 0, the gate as 1. */
+	/* What carrel-init will find: its lifeline as 0, the gate as 1. All else closes
+	 * at exec. */
 	if (dup2(in->lifeline, 0) < 0 || dup2(in->gate, 1) < 0)
 		return err_set(e, errno, "set up descriptors 0 and 1");
 	close(2);
+	/* For one that stays: what it reads when it has been let go of. Lands on 2. */
+	if (in->sb->label && eventfd(0, 0) != 2) // lint: survives exec
+		return err_say(e, EBADF, "set up descriptor 2");
 	return 0;
 }
 
@@ -131,9 +145,7 @@ static int give_up(void *context, struct err *e)
 		return err_set(e, errno, "enter the user namespace");
 	fd_close(&in->userns);
 	r = caps_give_up(INIT_ID, INIT_ID, e);
-	if (r == 0)
-		r = steps_die_with_keeper(in->lifeline, e);
-	return r;
+	return r == 0 ? mind_keeper(in, e) : r;
 }
 
 static int exec_image(void *context, struct err *e)

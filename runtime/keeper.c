@@ -9,12 +9,12 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/str.h"
+#include "runtime/command.h"
 #include "runtime/runtime.h"
 #include "runtime/sandbox.h"
 #include "runtime/steps.h"
@@ -52,23 +52,6 @@ enum {
 	OOM_LOOK_MS = 2000, /* how long a kill may follow its announcement */
 	OOM_STEP_MS = 5,
 };
-
-/* A directory, or a descriptor that only names a file, would be a way to the host's files
- * (E-13). */
-static int check_stdio(struct err *e)
-{
-	for (int fd = 0; fd < 3; fd++) {
-		struct stat st;
-		int flags = fcntl(fd, F_GETFL);
-
-		if (flags < 0 || fstat(fd, &st) < 0)
-			return err_set(e, errno, "use descriptor %d", fd);
-		if (S_ISDIR(st.st_mode) || (flags & O_PATH))
-			return err_say(e, EBADF,
-				       "descriptor %d is a directory or only a path", fd);
-	}
-	return 0;
-}
 
 /* As many descriptors as we may have; the command's limit is its own matter. */
 static void raise_descriptor_limit(void)
@@ -314,12 +297,12 @@ static int run(struct keeper *k, const struct runtime_config *config,
 
 	r = netns_plan_check(&config->network, &spec->network, e);
 	if (r == 0)
-		r = check_stdio(e);
+		r = command_check_fds((int[]){ 0, 1, 2 }, 3, e);
 	if (r == 0)
 		r = block_signals(&k->signals, e);
 	raise_descriptor_limit();
 	if (r == 0)
-		r = sandbox_prepare(config, spec, &sb, e);
+		r = sandbox_prepare(config, spec, NULL, &sb, e);
 	if (r < 0)
 		return r;
 	k->sb = &sb;

@@ -1,30 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The command between clone and exec: joins the sandbox, then gives everything up. */
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <linux/magic.h>
-#include <linux/openat2.h>
 #include <sched.h>
 #include <signal.h>
-#include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "base/str.h"
-#include "base/sys.h"
+#include "runtime/command.h"
 #include "runtime/sandbox.h"
 #include "runtime/steps.h"
-
-enum {
-	STACK_SIZE = 65536, /* a few paths and a message deep */
-	GUARD_SIZE = 4096,
-};
-
-#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 struct child {
 	const struct sandbox *sb;
@@ -63,22 +48,6 @@ static int join_early(void *context, struct err *e)
 	return 0;
 }
 
-/* Anonymous pipes belong to who made them: without this, /dev/stdout could not be opened
- * by the command's user. A file of the caller's stays the caller's. */
-static int own_pipes(const struct child *c, struct err *e)
-{
-	for (int fd = 0; fd < 3; fd++) {
-		struct statfs fs;
-
-		if (fstatfs(fd, &fs) < 0)
-			return err_set(e, errno, "look at descriptor %d", fd);
-		if (fs.f_type == PIPEFS_MAGIC &&
-		    fchown(fd, c->sb->owner.host_uid, c->sb->owner.host_gid) < 0)
-			return err_set(e, errno, "own the pipe of descriptor %d", fd);
-	}
-	return 0;
-}
-
 /* A session of its own in every case: no terminal of the caller's is reachable (E-36). */
 static int set_up_stdio(void *context, struct err *e)
 {
@@ -87,7 +56,8 @@ static int set_up_stdio(void *context, struct err *e)
 	if (setsid() < 0)
 		return err_set(e, errno, "start a session");
 	if (c->terminal < 0)
-		return own_pipes(c, e);
+		return command_own_pipes(3, c->sb->owner.host_uid, c->sb->owner.host_gid,
+					 e);
 	for (int fd = 0; fd < 3; fd++) {
 		if (dup2(c->terminal, fd) < 0)
 			return err_set(e, errno, "set up descriptor %d", fd);
@@ -142,26 +112,11 @@ static int give_up(void *context, struct err *e)
 	return r;
 }
 
-/* As the user who will work there, after everything else: what the caller named cannot
- * lead outside, and the kernel's word for "outside" is looked for (E-13). */
 static int enter_directory(void *context, struct err *e)
 {
 	const struct child *c = context;
-	const char *path = c->sb->spec->directory;
-	char cwd[PATH_MAX];
-	auto_fd dir =
-		sys_openat2(AT_FDCWD, path, O_PATH | O_DIRECTORY, RESOLVE_NO_MAGICLINKS);
 
-	if (dir < 0)
-		return err_set(e, errno, "working directory %s", path);
-	if (fchdir(dir) < 0)
-		return err_set(e, errno, "enter working directory %s", path);
-	if (!getcwd(cwd, sizeof(cwd)))
-		return err_set(e, errno, "enter working directory %s", path);
-	if (cwd[0] != '/')
-		return err_say(e, EXDEV, "working directory %s is outside of the sandbox",
-			       path);
-	return 0;
+	return command_enter_directory(c->sb->spec->directory, e);
 }
 
 /* The last act but for waiting, which costs nothing where PID 1 has to do the same. */
@@ -179,53 +134,12 @@ static int wait_for_init(void *context, struct err *e)
 	return steps_wait_at_gate(c->gate, e);
 }
 
-static const char *path_of(char *const *envp)
-{
-	for (; *envp; envp++) {
-		if (!strncmp(*envp, "PATH=", 5))
-			return *envp + 5;
-	}
-	return DEFAULT_PATH;
-}
-
-/* Tries each directory of PATH, as execvp(3) does but with the payload's environment and
- * without falling back to a shell. Returns the errno of the best failure. */
-static int exec_in_path(const char *name, char *const *argv, char *const *envp)
-{
-	int best = ENOENT;
-
-	for (const char *dir = path_of(envp); dir;) {
-		const char *colon = strchrnul(dir, ':');
-		char path[PATH_MAX];
-
-		if (str_format(path, sizeof(path), "%.*s%s%s", (int)(colon - dir), dir,
-			       colon > dir ? "/" : "./", name) == 0) {
-			execve(path, argv, envp);
-			if (errno != ENOENT && errno != ENOTDIR)
-				best = errno;
-			if (errno != ENOENT && errno != ENOTDIR && errno != EACCES)
-				return errno;
-		}
-		dir = *colon ? colon + 1 : NULL;
-	}
-	return best;
-}
-
 static int exec_command(void *context, struct err *e)
 {
 	struct child *c = context;
-	const struct spec *spec = c->sb->spec;
-	const char *name = spec->argv[0];
-	int errnum;
 
 	c->at_ms = steps_now_ms();
-	if (strchr(name, '/')) {
-		execve(name, spec->argv, spec->envp);
-		errnum = errno;
-	} else {
-		errnum = exec_in_path(name, spec->argv, spec->envp);
-	}
-	return err_set(e, errnum, "%s", name);
+	return command_exec(c->sb->spec->argv, c->sb->spec->envp, e);
 }
 
 static const struct step steps[] = {
@@ -249,28 +163,6 @@ static void walk(void *context)
 	close(c->sb->lifeline[1]);
 	steps_run(steps, c, &c->report);
 	_exit(125);
-}
-
-/* In our memory, while we sleep: a copy of the page tables, and of every page that either
- * touches, would cost more than all that the command's process does. It has descriptors,
- * credentials and signal handlers of its own; what the steps change is in their context
- * and on their stack. */
-static pid_t clone_here(struct clone_args *args, struct child *c, struct err *e)
-{
-	void *stack = mmap(NULL, STACK_SIZE + GUARD_SIZE, PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-	pid_t pid;
-
-	if (stack == MAP_FAILED || mprotect(stack, GUARD_SIZE, PROT_NONE) < 0)
-		return err_set(e, errno, "make a stack for the command's process");
-	args->flags |= CLONE_VM | CLONE_VFORK;
-	args->stack = (uintptr_t)stack + GUARD_SIZE;
-	args->stack_size = STACK_SIZE;
-	pid = sys_clone3_here(args, walk, c);
-	if (pid < 0)
-		err_set(e, errno, "clone the command into %s/exec", c->sb->cgroup.name);
-	munmap(stack, STACK_SIZE + GUARD_SIZE);
-	return pid;
 }
 
 /* From what the child has left in our memory. */
@@ -304,10 +196,10 @@ int payload_start(struct sandbox *sb, int terminal, struct process *ret,
 	args.flags = CLONE_PIDFD | CLONE_INTO_CGROUP;
 	args.pidfd = (uintptr_t)&process.pidfd;
 	args.cgroup = (uint64_t)sb->cgroup.exec;
-	process.pid = clone_here(&args, &c, e);
+	process.pid = command_clone(&args, walk, &c, e);
 	if (process.pid < 0) {
 		process = PROCESS_NONE;
-		return e->code;
+		return err_wrap(e, "%s/exec", sb->cgroup.name);
 	}
 	*ret = process_take(&process);
 	return judge(&c, ret_start, e);

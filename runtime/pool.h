@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which sandboxes there are, in which state, and what is to be done next. Pure. */
+/* Which sandboxes there are, in which state, and what is to be done next. */
 #pragma once
 
 #include <stdbool.h>
@@ -24,16 +24,28 @@
  *	   └────────────────────────────────────────  STOPPING
  *	                   destroyed
  *
- * A sandbox that nothing wants any more (removed; failed to be made the first time) is
- * gone after STOPPED (ACTION_FORGET).
+ * A sandbox that nothing wants any more (removed; never RUNNING yet, and not waited for)
+ * is gone after STOPPED (ACTION_FORGET), and after all its execs have been reported to
+ * have ended.
  *
  * FROZEN is the pool's own doing, with a sandbox that has been idle for `freeze_after`:
  * whoever wants it waits for the THAW and does not notice otherwise. PAUSED is the
  * client's: exec is refused, only Unpause (or stop) ends it, and its idle time goes on.
  *
- * Idle: no exec, no waiter, no touch. An exec that is admitted (ACTION_ADMIT) counts from
- * that moment, so that no timer can come between (FI-22). What comes while a sandbox is
- * STOPPING waits for the next generation.
+ * Idle: no exec, no waiter, no touch (nor pause, nor unpause). An exec that is admitted
+ * (ACTION_ADMIT) counts from that moment, so that no timer can come between (FI-22). What
+ * comes while a sandbox is STOPPING waits for the next generation. What is wanted and has
+ * no room yet stays STOPPED until it has.
+ *
+ * What was asked for earlier gives way to what is asked for later: a stop or remove
+ * refuses those who wait for a start (WRONG_STATE, NO_SUCH), a pause those who wait for
+ * an exec or an unpause (PAUSED_NOW), an unpause those who wait for a pause
+ * (WRONG_STATE).
+ *
+ * DESTROY comes at once, also while FREEZE or THAW is under way, whose end is reported
+ * all the same. A freeze that fails is followed by a THAW; a thaw that fails ends the
+ * generation (POOL_FAILED). A report that nothing waits for changes nothing, nor does one
+ * that comes before its action has been taken from the queue.
  *
  * Times are milliseconds of any clock that does not go back (CLOCK_BOOTTIME).
  */
@@ -134,8 +146,10 @@ struct pool_row {
 	const struct pool_spec *spec;
 };
 
+/* A pool without clients or sandboxes; *ret is for pool_free(). */
 must_check int pool_new(const struct pool_limits *limits, struct pool **ret,
 			struct err *e);
+/* Harmless on NULL. */
 void pool_free(struct pool *pool);
 
 /* Says what a client may have. A client that was never named may have nothing. */
@@ -149,15 +163,22 @@ must_check int pool_adopt(struct pool *pool, uint64_t now, uint32_t client,
 			  enum pool_state state, uint64_t generation, pool_id *ret,
 			  struct err *e);
 
-/* --- what is asked for. A cookie is the caller's; each waits once at a time. */
+/* --- what is asked for. A cookie is the caller's; each waits once at a time: one that
+ * waits already is refused with BUSY_WAITERS, which is also said when there is no memory
+ * (BUSY_DEFINITIONS for that of a new sandbox). What is refused has changed nothing.
+ * *ret_id is valid whenever there is a sandbox. */
 
-/* *ret_id is valid with ADMITTED, WAITS and CONFLICT; *ret_created with ADMITTED. */
+/* *ret_created is valid with ADMITTED. Exactly one caller is told so: the first one that
+ * hears of it, if the one that made it has gone. One that is being removed is had anew
+ * with the same settings, with others it is a CONFLICT until it is gone. A paused one is
+ * ADMITTED. */
 enum pool_verdict pool_ensure(struct pool *pool, uint64_t now, uint32_t client,
 			      const char *name, const struct pool_spec *spec,
 			      uint64_t cookie, pool_id *ret_id, bool *ret_created);
 enum pool_verdict pool_exec(struct pool *pool, uint64_t now, uint32_t client,
 			    const char *name, uint64_t cookie, pool_id *ret_id);
-/* Waiting until it is STOPPED; ADMITTED: it is already. */
+/* Waiting until it is STOPPED; ADMITTED: it is already. One that never ran is forgotten
+ * then. */
 enum pool_verdict pool_stop(struct pool *pool, uint64_t now, uint32_t client,
 			    const char *name, uint64_t cookie, pool_id *ret_id);
 /* Not STOPPED and not by force: WRONG_STATE. Waiting until it is forgotten; ADMITTED: it
@@ -165,10 +186,13 @@ enum pool_verdict pool_stop(struct pool *pool, uint64_t now, uint32_t client,
 enum pool_verdict pool_remove(struct pool *pool, uint64_t now, uint32_t client,
 			      const char *name, bool force, uint64_t cookie,
 			      pool_id *ret_id);
+/* Waiting until it stands, or goes on; ADMITTED: it does already. What is not running or
+ * paused: WRONG_STATE. */
 enum pool_verdict pool_pause(struct pool *pool, uint64_t now, uint32_t client,
 			     const char *name, uint64_t cookie, pool_id *ret_id);
 enum pool_verdict pool_unpause(struct pool *pool, uint64_t now, uint32_t client,
 			       const char *name, uint64_t cookie, pool_id *ret_id);
+/* Thaws what was idle. */
 enum pool_verdict pool_touch(struct pool *pool, uint64_t now, uint32_t client,
 			     const char *name);
 
@@ -182,13 +206,19 @@ void pool_cancel(struct pool *pool, uint64_t now, uint64_t cookie);
 
 /* --- what has happened */
 
+/* One that had been admitted. */
 void pool_exec_ended(struct pool *pool, uint64_t now, pool_id id);
+/* The end of a CREATE. */
 void pool_created(struct pool *pool, uint64_t now, pool_id id, bool ok);
+/* The end of a DESTROY. */
 void pool_destroyed(struct pool *pool, uint64_t now, pool_id id);
+/* The end of a FREEZE; not ok: it may be half-frozen, and THAW follows. */
 void pool_frozen(struct pool *pool, uint64_t now, pool_id id, bool ok);
+/* The end of a THAW; not ok: it is as good as dead. */
 void pool_thawed(struct pool *pool, uint64_t now, pool_id id, bool ok);
-/* Its PID 1 has died by itself. The execs that it had are ended by the caller, who
- * reports each with pool_exec_ended(), before or after. */
+/* Its PID 1 has died by itself; not to be said any more after pool_destroyed() of that
+ * generation. The execs that it had are ended by the caller, who reports each with
+ * pool_exec_ended(), before or after. */
 void pool_died(struct pool *pool, uint64_t now, pool_id id);
 
 /* --- time and actions */

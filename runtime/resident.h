@@ -13,13 +13,13 @@
  * Theory of operation
  *
  * A resident sandbox is what carrel run makes, without a command: PID 1 in its
- * namespaces, limits, network, mounts. Nobody's life is tied to it: it has no lifeline,
- *and its slot belongs to its PID 1, not to who made it.
+ * namespaces, limits, network, mounts. Its life is tied to nobody's: it has no lifeline,
+ * and its slot belongs to its PID 1, not to who made it.
  *
  *	PARENT/carrel-SLOT-GEN		limits, in each hierarchy that is needed
  *	PARENT/carrel-SLOT-GEN/init	v2: carrel-init
  *	PARENT/carrel-SLOT-GEN/ID	each exec; v2 always, and where v1 has memory or
- *pids, there too: its own peaks, its own limits
+ *					pids, there too: its own peaks and limits
  *
  * What it is stands in the kernel: the v2 group carries the extended attribute
  * trusted.carrel with the label that the maker gave, set before anything else is made
@@ -43,6 +43,7 @@ struct resident {
 	int v1[CGROUP_TREE_MAX]; /* v1 groups, O_PATH, by index of cgroup_host; −1 */
 	char host_end[16]; /* of its veth; "": none */
 	struct ip address4, address6; /* family 0: none */
+	bool ids_direct; /* its user is one of the host's, see rootfs_sources.direct */
 };
 
 #define RESIDENT_NONE       \
@@ -70,6 +71,10 @@ must_check int resident_open(const struct runtime_config *config,
 /* Closes the descriptors; the sandbox lives on. */
 void resident_close(struct resident *r);
 
+/* Gives it another label, in one step. */
+must_check int resident_set_label(const struct resident *r, const void *label,
+				  size_t label_size, struct err *e);
+
 /* Calls `found` for each slot that has a resident's record, dead or alive, in this state
  * directory. Those of `carrel run` are not touched. */
 must_check int resident_each(const struct runtime_config *config,
@@ -92,12 +97,14 @@ must_check int resident_freeze(const struct resident *r, bool frozen, struct err
 must_check int resident_reclaim_memory(const struct resident *r, struct err *e);
 
 /* Attaches a workspace to a sandbox that was built without one and in which nothing has
- * run yet: `tree` is a detached mount (see rootfs/), id-mapped already. Blocks. */
+ * run yet: `tree` is a detached mount (see rootfs/), id-mapped already. The target must
+ * be there: plan a small tmpfs for it. Blocks. */
 must_check int resident_attach_workspace(const struct resident *r, int tree,
 					 const char *target, struct err *e);
 
-/* The terminal's two ends, of the sandbox's own devpts; the slave belongs to the uid. */
-must_check int resident_open_terminal(const struct resident *r, uid_t uid, gid_t gid,
+/* The terminal's two ends, of the sandbox's own devpts; the slave belongs to the uid
+ * (inside). */
+must_check int resident_open_terminal(const struct resident *r, uid_t uid,
 				      int *ret_master, int *ret_slave, struct err *e);
 
 /* --- commands ---------------------------------------------------------------------- */
@@ -131,18 +138,25 @@ struct resident_exec {
 /* Makes the exec's groups and starts the command in them, with the same posture as that
  * of `carrel run`. Returns when it has exec'ed or failed. The process is a child of the
  * *parent* of the calling worker, and is killed when that dies; blocks. *ret is for
- * resident_exec_close(). On failure nothing is left; *ret_status is then 126 or 127 if
- * the command itself could not be executed, otherwise 125. */
+ * resident_exec_close(). On failure nothing is left but, until that parent waits for it,
+ * a zombie, whose pid is then in ret->main; *ret_status is then 126 or 127 if the command
+ * itself could not be executed, otherwise 125.
+ *
+ * Must be called by a single-threaded process. Must not be followed by anything but an
+ * exit if the error says that it could not return to its pid namespace. */
 must_check int resident_exec_start(const struct resident *r,
 				   const struct cgroup_host *host,
 				   const struct resident_command *command,
 				   struct resident_exec *ret, int *ret_status,
 				   struct err *e);
 
-/* Opens the groups of an exec that another process has started. main is left alone. */
+/* Opens the groups of an exec that another process has started. ret->main is left as it
+ * is. −ENOENT: there is none of that name. */
 must_check int resident_exec_open(const struct resident *r,
 				  const struct cgroup_host *host, const char *id,
 				  struct resident_exec *ret, struct err *e);
+
+/* Closes the descriptors, also that of the process. */
 void resident_exec_close(struct resident_exec *x);
 
 /* Kills all of it at once: neither fork nor setsid escapes, frozen or not. */

@@ -9,6 +9,7 @@
 #include "netns/netns.h"
 #include "policy/policy.h"
 #include "rootfs/rootfs.h"
+#include "runtime/access.h"
 
 /*
  * Theory of operation
@@ -22,8 +23,8 @@
  * nothing inside owns any other namespace (E-26). Whatever happens to the keeper, both
  * die with it: by PR_SET_PDEATHSIG, and PID 1 also by the end of its lifeline pipe.
  *
- *	slot.c		a range of host ids nobody else has; the record of what to clean
-  *up sandbox.c	the sandbox as a whole: prepare, start, take down
+ *	slot.c		a range of host ids nobody else has; what there is to clean up
+ *	sandbox.c	the sandbox as a whole: prepare, start, take down
  *	init.c		the steps of PID 1 between clone and exec
  *	payload.c	the steps of the command between clone and exec
  *	steps.c		walking through such steps, and telling the keeper how it went
@@ -37,6 +38,8 @@ struct runtime_config {
 	const char *state_dir; /* default /run/carrel; made if absent, root's alone */
 	uint32_t id_first; /* first host uid and gid of the block for sandboxes */
 	uint32_t id_ranges; /* how many ranges of 65536 it has: sandboxes at a time */
+	/* The v2 directory for sandboxes' groups; NULL: our own group's surroundings. */
+	const char *cgroup_parent;
 	struct netns_settings network;
 };
 
@@ -62,7 +65,18 @@ struct spec {
 enum {
 	SPEC_ID_MAX = 65534, /* of the 64 Ki range; 65535 is carrel-init */
 	SPEC_ID_RANGE = 65536,
+	SPEC_MEMORY_MIN =
+		6 << 20, /* as docker: less cannot hold a process and its start */
+	SPEC_CPU_MILLI_MIN = 10, /* the kernel's least quota, 1 ms in 100 */
+	SPEC_CPU_MILLI_MAX = 8192 * 1000, /* NR_CPUS */
+	SPEC_PIDS_MAX = 4194304, /* PID_MAX_LIMIT */
 };
+
+#define SPEC_MEMORY_MAX (1ull << 50) /* what is added to it must not overflow */
+
+/* carrel's default limits. */
+#define SPEC_LIMITS \
+	((struct cgroup_limits){ .pids = 256, .memory = 512ull << 20, .cpu_milli = 1000 })
 
 /* An otherwise empty spec with carrel's default limits: 512 MiB, one processor, 256
  * processes, nofile 4096, no core dumps, no network. */

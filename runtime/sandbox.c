@@ -6,14 +6,20 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/procfs.h"
+#include "base/str.h"
 #include "base/sys.h"
 #include "runtime/sandbox.h"
 #include "runtime/steps.h"
+
+enum { DEATH_WAIT_MS = 5000 }; /* of a PID 1 that is not our child */
 
 /* The whole 64 Ki range, but for the user's id where that stands for another of the
  * host's (see rootfs_sources.direct). */
@@ -68,20 +74,24 @@ static int prepare(const struct runtime_config *config, struct sandbox *sb, stru
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sb->channel) < 0)
 		r = err_set(e, errno, "make a socket pair");
 	if (r == 0)
-		r = slot_record(&sb->slot, &sb->host, e);
+		r = sb->label ? slot_record_resident(&sb->slot, &sb->host, e)
+			      : slot_record(&sb->slot, &sb->host, e);
 	if (r == 0)
 		r = cgroup_create(&sb->host, sb->slot.name, &sb->cgroup, e);
+	if (r == 0 && sb->label)
+		r = cgroup_stay(&sb->cgroup, sb->label->data, sb->label->size, e);
 	return r;
 }
 
 int sandbox_prepare(const struct runtime_config *config, const struct spec *spec,
-		    struct sandbox *ret, struct err *e)
+		    const struct sandbox_label *label, struct sandbox *ret, struct err *e)
 {
 	struct err ignored;
 	int r;
 
 	*ret = (struct sandbox){
 		.spec = spec,
+		.label = label,
 		.slot = SLOT_NONE,
 		.settings = &config->network,
 		.netns = NETNS_NONE,
@@ -136,26 +146,47 @@ static int send_late(struct sandbox *sb, struct err *e)
 			      (int[]){ sb->netns.fd, sb->userns, sb->init_image }, 3, e);
 }
 
+/* PID 1 of a sandbox that stays is born as our parent's child, which we cannot wait for:
+ * its descriptor is all we have. */
+static int clone_init(struct sandbox *sb, struct err *e)
+{
+	struct clone_args args = { .flags = CLONE_PIDFD | CLONE_INTO_CGROUP |
+					    CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC |
+					    CLONE_NEWUTS };
+	pid_t pid;
+
+	if (sb->label)
+		args.flags |= CLONE_PARENT;
+	else
+		args.exit_signal = SIGCHLD;
+	args.pidfd = (uintptr_t)&sb->init.pidfd;
+	args.cgroup =
+		(uint64_t)(sb->cgroup.init >= 0 ? sb->cgroup.init : sb->cgroup.dir[0]);
+	pid = sys_clone3(&args);
+	if (pid < 0) {
+		sb->init = PROCESS_NONE;
+		return err_set(e, errno, "clone PID 1 into %s", sb->cgroup.name);
+	}
+	if (sb->label)
+		sb->parents_child = pid;
+	else
+		sb->init.pid = pid;
+	return pid;
+}
+
 int sandbox_start(struct sandbox *sb, struct err *e)
 {
 	auto_fd read_end = -1, write_end = -1;
-	struct clone_args args = { .exit_signal = SIGCHLD };
-	int fds[2];
+	int fds[2], pid;
 
 	if (make_pipe(fds, e) < 0)
 		return e->code;
 	read_end = fds[0];
 	write_end = fds[1];
-	args.flags = CLONE_PIDFD | CLONE_INTO_CGROUP | CLONE_NEWNS | CLONE_NEWPID |
-		     CLONE_NEWIPC | CLONE_NEWUTS;
-	args.pidfd = (uintptr_t)&sb->init.pidfd;
-	args.cgroup = (uint64_t)sb->cgroup.dir[0];
-	sb->init.pid = sys_clone3(&args);
-	if (sb->init.pid < 0) {
-		sb->init = PROCESS_NONE;
-		return err_set(e, errno, "clone PID 1 into %s", sb->cgroup.name);
-	}
-	if (sb->init.pid == 0)
+	pid = clone_init(sb, e);
+	if (pid < 0)
+		return e->code;
+	if (pid == 0)
 		init_main(sb, write_end);
 	sb->report = fd_take(&read_end);
 	/* Held by PID 1 alone, their ends say when it is gone. */
@@ -189,6 +220,84 @@ int sandbox_find_cause(struct sandbox *sb, struct err *e)
 	return e->code;
 }
 
+/* Field 22 of /proc/PID/stat; the second one, in parentheses, can hold anything. */
+int sandbox_start_time(pid_t pid, uint64_t *ret, struct err *e)
+{
+	char path[32], text[1024];
+	const char *p;
+	ssize_t n;
+
+	bug_on(str_format(path, sizeof(path), "/proc/%d/stat", (int)pid) < 0);
+	n = fd_read_at(AT_FDCWD, path, text, sizeof(text));
+	if (n < 0)
+		return err_set(e, n == -ENOENT ? ESRCH : (int)-n, "read %s", path);
+	p = strrchr(text, ')');
+	for (int field = 2; p && field < 22; field++)
+		p = strchr(p + 1, ' ');
+	if (!p)
+		return err_say(e, EPROTO, "%s makes no sense", path);
+	*ret = strtoull(p + 1, NULL, 10);
+	return 0;
+}
+
+/* All that is closed when its owner has let go of it. */
+static void close_all(struct sandbox *sb)
+{
+	fd_close(&sb->lifeline[0]);
+	fd_close(&sb->lifeline[1]);
+	fd_close(&sb->channel[0]);
+	fd_close(&sb->channel[1]);
+	fd_close(&sb->gate[0]);
+	fd_close(&sb->gate[1]);
+	fd_close(&sb->report);
+	fd_close(&sb->init_image);
+	fd_close(&sb->procfs);
+	rootfs_close(&sb->sources);
+}
+
+int sandbox_leave(struct sandbox *sb, struct err *e)
+{
+	struct record record = { .special = sb->netns.special,
+				 .ids_direct = sb->sources.direct,
+				 .address4 = sb->netns.address4,
+				 .address6 = sb->netns.address6,
+				 .init = sb->parents_child };
+	int r = sandbox_start_time(record.init, &record.init_start, e);
+
+	memcpy(record.host_end, sb->netns.host_end, sizeof(record.host_end));
+	if (r == 0)
+		r = slot_hand_over(&sb->slot, &record, e);
+	/* The last act: until PID 1 has read this, it ends when we do. */
+	if (r == 0 && write(sb->lifeline[1], "", 1) != 1)
+		r = err_set(e, errno, "let go of PID 1");
+	if (r < 0)
+		return r;
+	close_all(sb);
+	fd_close(&sb->init.pidfd);
+	fd_close(&sb->userns);
+	netns_close(&sb->netns);
+	cgroup_close(&sb->cgroup);
+	cgroup_host_close(&sb->host);
+	slot_close(&sb->slot);
+	return 0;
+}
+
+/* One that stays is its parent's to wait for; that it has died is ours to see. */
+static void end_init(struct sandbox *sb)
+{
+	struct pollfd pfd = { .fd = sb->init.pidfd, .events = POLLIN };
+
+	if (!sb->label) {
+		process_end(&sb->init);
+		return;
+	}
+	if (sb->init.pidfd >= 0) {
+		pidfd_send_signal(sb->init.pidfd, SIGKILL, NULL, 0);
+		poll(&pfd, 1, DEATH_WAIT_MS);
+	}
+	fd_close(&sb->init.pidfd);
+}
+
 int sandbox_destroy(struct sandbox *sb, struct err *e)
 {
 	struct err ignored, one;
@@ -201,17 +310,8 @@ int sandbox_destroy(struct sandbox *sb, struct err *e)
 	/* Meanwhile PID 1 dies, which takes as long as all mounts of it. */
 	if (sb->cgroup.exec >= 0)
 		cgroup_forget_payload(&sb->cgroup);
-	fd_close(&sb->lifeline[0]);
-	fd_close(&sb->lifeline[1]);
-	fd_close(&sb->channel[0]);
-	fd_close(&sb->channel[1]);
-	fd_close(&sb->gate[0]);
-	fd_close(&sb->gate[1]);
-	fd_close(&sb->report);
-	fd_close(&sb->init_image);
-	fd_close(&sb->procfs);
-	rootfs_close(&sb->sources);
-	process_end(&sb->init);
+	close_all(sb);
+	end_init(sb);
 	if (sb->cgroup.host)
 		r = cgroup_destroy(&sb->cgroup, e);
 	if (netns_destroy(&sb->netns, &one) < 0 && r == 0) {

@@ -27,12 +27,21 @@ struct sandbox {
 	int gate[2];
 	int report; /* PID 1's pipe, for reading */
 	struct process init;
+	const struct sandbox_label *label; /* of one that stays; NULL: ends with us */
+	pid_t parents_child; /* PID 1 of one that stays: not ours to wait for */
 };
 
-/* Prepares what PID 1 needs at once. */
+/* What a sandbox that stays is called by who made it. */
+struct sandbox_label {
+	const void *data;
+	size_t size;
+};
+
+/* Prepares what PID 1 needs at once. `label`: for a sandbox that stays, otherwise NULL.
+ */
 must_check int sandbox_prepare(const struct runtime_config *config,
-			       const struct spec *spec, struct sandbox *ret,
-			       struct err *e);
+			       const struct spec *spec, const struct sandbox_label *label,
+			       struct sandbox *ret, struct err *e);
 
 /* Clones PID 1, and prepares the rest while that builds the mounts. */
 must_check int sandbox_start(struct sandbox *sb, struct err *e);
@@ -40,6 +49,14 @@ must_check int sandbox_start(struct sandbox *sb, struct err *e);
 /* After a failure that may only be the consequence of PID 1's: if PID 1 has said why it
  * failed, or has died without a word, puts that into *e. Returns e->code. */
 int sandbox_find_cause(struct sandbox *sb, struct err *e);
+
+/* Lets one that stays go its own way, once PID 1 has given everything up: completes its
+ * record, makes the slot PID 1's, and closes what we have of it. If it fails, or we die
+ * meanwhile, the sandbox ends. *sb is then for sandbox_destroy(). */
+must_check int sandbox_leave(struct sandbox *sb, struct err *e);
+
+/* When the process began: field 22 of /proc/PID/stat. −ESRCH: there is none. */
+must_check int sandbox_start_time(pid_t pid, uint64_t *ret, struct err *e);
 
 /* Ends every process and leaves nothing behind. Accepts half-built ones. Goes on after a
  * failure and reports the first. */
@@ -74,3 +91,8 @@ must_check int init_image_open(int *ret_fd, struct err *e);
  * which belongs to the sandbox's user. */
 must_check int terminal_open(const struct sandbox *sb, int *ret_master, int *ret_slave,
 			     struct err *e);
+
+/* The other end of a master that was just opened. It belongs to the host's `uid` and to
+ * the group of terminals in the range of ids from id_base on. */
+must_check int terminal_open_slave(int master, uid_t uid, uint32_t id_base,
+				   int *ret_slave, struct err *e);

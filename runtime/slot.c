@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -24,10 +25,9 @@ static const char magic[8] = "carrel1";
 
 enum {
 	BOOT_ID_SIZE = 40,
-	RECORD_MAX = CGROUP_TREE_MAX * (CGROUP_PATH_MAX + CGROUP_NAME_MAX + 2) + 64,
+	CLAIM_WAIT_MS = 5000, /* for somebody else who is at a slot */
+	CLAIM_STEP_MS = 10,
 };
-
-#define NETWORK_MARK "network " /* before a host end; cgroups are absolute paths */
 
 struct entry {
 	uint32_t pid; /* owner; 0: free */
@@ -80,8 +80,7 @@ static int open_parent_checked(int parent, const char *name, int *ret, struct er
 	return 0;
 }
 
-/* Opens the absolute path, whose every part must be root's, making the last. */
-static int open_state_dir(const char *path, int *ret, struct err *e)
+int slot_open_state_dir(const char *path, int *ret, struct err *e)
 {
 	auto_fd dir = -1;
 	char part[NAME_MAX + 1];
@@ -114,11 +113,6 @@ static int open_state_dir(const char *path, int *ret, struct err *e)
 static void table_name(char *buf, size_t size, uint32_t id_first)
 {
 	bug_on(str_format(buf, size, "slots-%" PRIx32, id_first) < 0);
-}
-
-static void record_name(char *buf, size_t size, uint32_t id_base)
-{
-	bug_on(str_format(buf, size, "run/%" PRIx32, id_base) < 0);
 }
 
 static void table_unlock(struct locked *l)
@@ -248,35 +242,6 @@ static bool is_dead(const struct entry *en, uint32_t pid_ns)
 	       kill((pid_t)en->pid, 0) < 0 && errno == ESRCH;
 }
 
-/* Removes what the record of a dead owner lists. */
-static int reclaim(int state_dir, uint32_t id_base, struct err *e)
-{
-	char name[24], text[RECORD_MAX];
-	char *line = text, *end;
-	ssize_t n;
-
-	record_name(name, sizeof(name), id_base);
-	n = fd_read_at(state_dir, name, text, sizeof(text));
-	if (n == -ENOENT)
-		return 0;
-	if (n < 0)
-		return err_set(e, (int)-n, "read %s", name);
-	for (; *line; line = end) {
-		size_t len = strlen(NETWORK_MARK);
-		int r;
-
-		end = strchrnul(line, '\n');
-		if (*end)
-			*end++ = '\0';
-		r = strncmp(line, NETWORK_MARK, len) ? cgroup_reclaim(line, e)
-						     : netns_reclaim(line + len, e);
-		if (r < 0)
-			return r;
-	}
-	unlinkat(state_dir, name, 0);
-	return 0;
-}
-
 /* Makes dead entries ours for the time that it takes to remove what they list: without
  * the lock, for it can be milliseconds. One that cannot be cleaned up stays taken until
  * the next boot, so that its ids go to nobody else, and keeps nobody from starting. */
@@ -292,8 +257,8 @@ static int take_over(int state_dir, const struct runtime_config *config, struct 
 			continue;
 		l->table->entries[i].pid = (uint32_t)getpid();
 		table_unlock(l);
-		if (reclaim(state_dir, config->id_first + i * SPEC_ID_RANGE, &ignored) <
-		    0)
+		if (record_reclaim(state_dir, config->id_first + i * SPEC_ID_RANGE,
+				   &ignored) < 0)
 			after.pid = OWNER_UNKNOWN;
 		if (table_lock(state_dir, config, l, e) < 0)
 			return e->code;
@@ -325,7 +290,7 @@ static int acquire(const struct runtime_config *config, struct slot *slot, struc
 	int r = own_pid_ns(&pid_ns, e);
 
 	if (r == 0)
-		r = open_state_dir(config->state_dir, &slot->state_dir, e);
+		r = slot_open_state_dir(config->state_dir, &slot->state_dir, e);
 	if (r < 0)
 		return r;
 	if (mkdirat(slot->state_dir, "run", 0700) < 0 && errno != EEXIST)
@@ -362,57 +327,232 @@ int slot_acquire(const struct runtime_config *config, struct slot *ret, struct e
 
 int slot_record(const struct slot *slot, const struct cgroup_host *host, struct err *e)
 {
-	char name[24], text[RECORD_MAX];
-	struct str s = str_over(text, sizeof(text));
-	auto_fd fd = -1;
-	int r;
-
-	for (unsigned i = 0; i < host->ntrees; i++)
-		str_add(&s, "%s/%s\n", host->trees[i].path, slot->name);
-	record_name(name, sizeof(name), slot->id_base);
-	fd = openat(slot->state_dir, name,
-		    O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return err_set(e, errno, "record the sandbox in %s", name);
-	r = fd_write_all(fd, text, s.len);
-	if (r < 0)
-		return err_set(e, -r, "record the sandbox in %s", name);
-	return 0;
+	return record_write(slot->state_dir, slot->id_base, host, slot->name, false, e);
 }
 
 int slot_record_network(const struct slot *slot, const char *host_end, struct err *e)
 {
-	char name[24], text[64];
-	auto_fd fd = -1;
-	int r = str_format(text, sizeof(text), NETWORK_MARK "%s\n", host_end);
+	return record_append_network(slot->state_dir, slot->id_base, host_end, e);
+}
 
-	record_name(name, sizeof(name), slot->id_base);
-	if (r == 0) {
-		fd = openat(slot->state_dir, name,
-			    O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
-		r = fd < 0 ? -errno : fd_write_all(fd, text, strlen(text));
-	}
-	if (r < 0)
-		return err_set(e, -r, "record the sandbox's network in %s", name);
+/* One aligned word, and only its owner may change it: no lock needed. */
+static int set_owner(const struct slot *slot, const struct entry *entry, struct err *e)
+{
+	off_t at = (off_t)(offsetof(struct table, entries) +
+			   slot->index * sizeof(struct entry));
+	char name[24];
+	auto_fd fd = -1;
+
+	table_name(name, sizeof(name), slot->id_first);
+	fd = openat(slot->state_dir, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || pwrite(fd, entry, sizeof(*entry), at) != sizeof(*entry))
+		return err_set(e, errno, "say in %s who has a slot", name);
 	return 0;
 }
 
 void slot_release(struct slot *slot)
 {
-	char name[24];
-	off_t at = (off_t)(offsetof(struct table, entries) +
-			   slot->index * sizeof(struct entry));
-	auto_fd fd = -1;
+	const struct entry nobody = { 0 };
+	struct err ignored;
 
 	if (slot->state_dir < 0)
 		return;
-	record_name(name, sizeof(name), slot->id_base);
-	unlinkat(slot->state_dir, name, 0);
-	/* One aligned word, and only we may change it: no lock needed. */
-	table_name(name, sizeof(name), slot->id_first);
-	fd = openat(slot->state_dir, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd >= 0)
-		err_ignore(pwrite(fd, &(struct entry){ 0 }, sizeof(struct entry), at) <
-			   0);
+	record_remove(slot->state_dir, slot->id_base);
+	err_ignore(set_owner(slot, &nobody, &ignored) < 0);
 	fd_close(&slot->state_dir);
+}
+
+/* --- residents --------------------------------------------------------------------- */
+
+int slot_record_resident(const struct slot *slot, const struct cgroup_host *host,
+			 struct err *e)
+{
+	return record_write(slot->state_dir, slot->id_base, host, slot->name, true, e);
+}
+
+int slot_hand_over(struct slot *slot, const struct record *record, struct err *e)
+{
+	struct entry init = { .pid = (uint32_t)record->init };
+	int r = own_pid_ns(&init.pid_ns, e);
+
+	if (r == 0)
+		r = record_append_resident(slot->state_dir, slot->id_base, record, e);
+	if (r == 0)
+		r = set_owner(slot, &init, e);
+	return r;
+}
+
+static int open_slot(const struct runtime_config *config, uint32_t index,
+		     struct slot *slot, struct err *e)
+{
+	int r;
+
+	*slot = SLOT_NONE;
+	if (index >= config->id_ranges)
+		return err_say(e, ENOENT, "there is no slot %" PRIu32, index);
+	r = slot_open_state_dir(config->state_dir, &slot->state_dir, e);
+	slot->index = index;
+	slot->id_first = config->id_first;
+	slot->id_base = config->id_first + index * SPEC_ID_RANGE;
+	return r;
+}
+
+static int read_resident(struct slot *slot, struct record *ret, struct err *e)
+{
+	const char *slash;
+	int r = record_read(slot->state_dir, slot->id_base, ret, e);
+
+	if (r < 0 && r != -EPROTO)
+		return r;
+	if (!ret->resident || !ret->group_count)
+		return err_say(e, ENOENT, "slot %" PRIu32 " has no resident",
+			       slot->index);
+	slash = strrchr(ret->groups[0], '/');
+	if (r == 0 && str_format(slot->name, sizeof(slot->name), "%s", slash + 1) < 0)
+		r = err_say(e, EPROTO, "its cgroup has no name");
+	return r;
+}
+
+int slot_open(const struct runtime_config *config, uint32_t index, struct slot *ret,
+	      struct record *ret_record, struct err *e)
+{
+	off_t at =
+		(off_t)(offsetof(struct table, entries) + index * sizeof(struct entry));
+	struct entry owner = { 0 };
+	char name[24];
+	auto_fd fd = -1;
+	int r = open_slot(config, index, ret, e);
+
+	if (r == 0)
+		r = read_resident(ret, ret_record, e);
+	if (r < 0)
+		return r == -EPROTO ? err_wrap(e, "slot %" PRIu32, index) : r;
+	table_name(name, sizeof(name), config->id_first);
+	fd = openat(ret->state_dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || pread(fd, &owner, sizeof(owner), at) != sizeof(owner))
+		return err_set(e, errno, "read who has a slot from %s", name);
+	/* Somebody was at it: it was not complete, or began to be removed. */
+	if (owner.pid != OWNER_UNKNOWN && owner.pid != (uint32_t)ret_record->init)
+		return err_say(e, ESRCH, "slot %" PRIu32 " is process %" PRIu32 "'s",
+			       index, owner.pid);
+	return 0;
+}
+
+void slot_close(struct slot *slot)
+{
+	fd_close(&slot->state_dir);
+}
+
+/* With the lock held. −EAGAIN: somebody who lives is at it. */
+static int claim_locked(struct table *t, const struct slot *slot, uint32_t pid_ns,
+			pid_t init, uint32_t *ret_owner)
+{
+	struct entry *en = &t->entries[slot->index];
+
+	if (en->pid && en->pid != OWNER_UNKNOWN && en->pid != (uint32_t)init &&
+	    en->pid != (uint32_t)getpid() && !is_dead(en, pid_ns))
+		return -EAGAIN;
+	*ret_owner = en->pid;
+	*en = (struct entry){ (uint32_t)getpid(), pid_ns };
+	if (slot->index >= t->top)
+		t->top = slot->index + 1;
+	return 0;
+}
+
+static int claim(const struct runtime_config *config, struct slot *slot,
+		 struct record *ret_record, uint32_t *ret_owner, struct err *e)
+{
+	struct locked l = { .fd = -1 };
+	uint32_t pid_ns = 0;
+	int r = own_pid_ns(&pid_ns, e);
+
+	if (r == 0)
+		r = table_lock(slot->state_dir, config, &l, e);
+	if (r < 0)
+		return r;
+	bug_on(!l.table);
+	/* A record that makes no sense lists what can be removed all the same. */
+	r = read_resident(slot, ret_record, e);
+	if (r == 0 || r == -EPROTO)
+		r = claim_locked(l.table, slot, pid_ns, ret_record->init, ret_owner);
+	table_unlock(&l);
+	return r;
+}
+
+int slot_claim(const struct runtime_config *config, uint32_t index, struct slot *ret,
+	       struct record *ret_record, uint32_t *ret_owner, struct err *e)
+{
+	int r = open_slot(config, index, ret, e);
+
+	for (int waited = 0; r == 0; waited += CLAIM_STEP_MS) {
+		r = claim(config, ret, ret_record, ret_owner, e);
+		if (r != -EAGAIN)
+			return r;
+		if (waited >= CLAIM_WAIT_MS)
+			return err_say(e, EBUSY, "somebody else is at slot %" PRIu32,
+				       index);
+		nanosleep(&(struct timespec){ .tv_nsec = CLAIM_STEP_MS * 1000000L },
+			  NULL);
+		r = 0;
+	}
+	return r;
+}
+
+void slot_give_back(struct slot *slot, uint32_t owner)
+{
+	struct entry entry = { .pid = owner };
+	struct err ignored;
+
+	if (own_pid_ns(&entry.pid_ns, &ignored) == 0)
+		err_ignore(set_owner(slot, &entry, &ignored) < 0);
+	fd_close(&slot->state_dir);
+}
+
+static int list_residents(const struct runtime_config *config, int state_dir,
+			  bool *residents, struct err *e)
+{
+	int fd =
+		openat(state_dir, "run", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *d;
+
+	if (!dir && errno == ENOENT)
+		return 0;
+	if (!dir) {
+		fd_close(&fd);
+		return err_set(e, errno, "list run");
+	}
+	while ((d = readdir(dir))) {
+		unsigned long base = strtoul(d->d_name, NULL, 16);
+		unsigned long index = (base - config->id_first) / SPEC_ID_RANGE;
+		struct record record;
+		struct err ignored;
+
+		if (base < config->id_first || index >= config->id_ranges)
+			continue;
+		err_ignore(record_read(state_dir, (uint32_t)base, &record, &ignored) < 0);
+		residents[index] = record.resident;
+	}
+	closedir(dir);
+	return 0;
+}
+
+int slot_each_resident(const struct runtime_config *config,
+		       int (*found)(void *context, uint32_t index, struct err *e),
+		       void *context, struct err *e)
+{
+	auto_free bool *residents = calloc(config->id_ranges, sizeof(bool));
+	auto_fd state_dir = -1;
+	int r;
+
+	if (!residents)
+		return err_set(e, ENOMEM, "list residents");
+	r = slot_open_state_dir(config->state_dir, &state_dir, e);
+	if (r == 0)
+		r = list_residents(config, state_dir, residents, e);
+	for (uint32_t i = 0; r == 0 && i < config->id_ranges; i++) {
+		if (residents[i])
+			r = found(context, i, e);
+	}
+	return r;
 }

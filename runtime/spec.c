@@ -11,7 +11,6 @@ enum {
 	ARG_MAX_ONE = 32 * 4096 - 1, /* MAX_ARG_STRLEN, execve(2) */
 	ARG_MAX_ALL = 2 * 1024 * 1024 - 8192, /* a quarter of the default 8 MiB stack */
 	HOSTNAME_LEN_MAX = 64,
-	MEMORY_MIN = 6 << 20, /* as docker: less cannot hold a process and its start */
 };
 
 static const char *const reason_names[] = {
@@ -33,7 +32,7 @@ const char *run_reason_name(enum run_reason reason)
 void spec_init(struct spec *spec)
 {
 	*spec = (struct spec){
-		.limits = { .pids = 256, .memory = 512ull << 20, .cpu_milli = 1000 },
+		.limits = SPEC_LIMITS,
 		.rlimits = rlimit_defaults(),
 		.uid = 1000,
 		.gid = 1000,
@@ -107,7 +106,7 @@ int spec_check(struct spec *spec, struct err *e)
 	    spec->gid > SPEC_ID_MAX)
 		return err_say(e, EINVAL, "user %u:%u is not within 1 to %d",
 			       (unsigned)spec->uid, (unsigned)spec->gid, SPEC_ID_MAX);
-	if (spec->limits.memory && spec->limits.memory < MEMORY_MIN)
+	if (spec->limits.memory && spec->limits.memory < SPEC_MEMORY_MIN)
 		return err_say(e, EINVAL, "a memory limit of %llu bytes is below 6m",
 			       (unsigned long long)spec->limits.memory);
 	r = check_hostname(spec->files.hostname, e);

@@ -159,12 +159,10 @@ int steps_detach_from_keeper(mode_t mask, struct err *e)
 	return reset_signals(e);
 }
 
-int steps_die_with_keeper(int lifeline, struct err *e)
+int steps_check_keeper(int lifeline, struct err *e)
 {
-	struct pollfd pfd = { .fd = lifeline };
+	struct pollfd pfd = { .fd = lifeline, .events = POLLIN };
 
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
-		return err_set(e, errno, "set the parent death signal");
 	if (poll(&pfd, 1, 0) < 0)
 		return err_set(e, errno, "look at the lifeline");
 	if (pfd.revents)
@@ -172,11 +170,18 @@ int steps_die_with_keeper(int lifeline, struct err *e)
 	return 0;
 }
 
-int steps_keep_only(int *const *fds, unsigned count, struct err *e)
+int steps_die_with_keeper(int lifeline, struct err *e)
 {
-	enum { ABOVE = 64 }; /* higher than any target */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		return err_set(e, errno, "set the parent death signal");
+	return steps_check_keeper(lifeline, e);
+}
 
-	/* Twice, so that no move lands on a descriptor that is still to be moved. */
+enum { ABOVE = 64 }; /* higher than any target */
+
+/* First all up there, so that no move lands on a descriptor that is still to be moved. */
+static int move_up(int *const *fds, unsigned count, struct err *e)
+{
 	for (unsigned i = 0; i < count; i++) {
 		int fd;
 
@@ -187,20 +192,56 @@ int steps_keep_only(int *const *fds, unsigned count, struct err *e)
 			return err_set(e, errno, "move a descriptor");
 		*fds[i] = fd;
 	}
+	return 0;
+}
+
+/* Then down to where they belong; nothing else stays open behind `first`. */
+static int move_down(int *const *fds, unsigned count, unsigned first, struct err *e)
+{
 	for (unsigned i = 0; i < count; i++) {
+		int target = (int)(first + i);
+
 		if (*fds[i] < 0) {
-			close(3 + (int)i);
+			close(target);
 			continue;
 		}
 		/* On failure *fds[i] stays: one of them is what the failure is told to.
 		 */
-		if (dup3(*fds[i], 3 + (int)i, O_CLOEXEC) < 0)
+		if (dup3(*fds[i], target, O_CLOEXEC) < 0)
 			return err_set(e, errno, "move a descriptor");
-		*fds[i] = 3 + (int)i;
+		*fds[i] = target;
 	}
-	if (close_range(3 + count, ~0U, 0) < 0)
+	if (close_range(first + count, ~0U, 0) < 0)
 		return err_set(e, errno, "close all other descriptors");
 	return 0;
+}
+
+int steps_keep_only(int *const *fds, unsigned count, struct err *e)
+{
+	int r = move_up(fds, count, e);
+
+	return r == 0 ? move_down(fds, count, 3, e) : r;
+}
+
+int steps_give_fds(const int *given, unsigned given_count, int *const *fds,
+		   unsigned count, struct err *e)
+{
+	int high[STEPS_GIVEN_MAX], *pointers[STEPS_GIVEN_MAX] = { 0 };
+	int r;
+
+	bug_on(given_count > STEPS_GIVEN_MAX);
+	for (unsigned i = 0; i < given_count; i++) {
+		high[i] = given[i];
+		pointers[i] = &high[i];
+	}
+	r = move_up(pointers, given_count, e);
+	if (r == 0)
+		r = move_up(fds, count, e);
+	for (unsigned i = 0; r == 0 && i < given_count; i++) {
+		if (dup2(high[i], (int)i) < 0)
+			r = err_set(e, errno, "set up descriptor %u", i);
+	}
+	return r == 0 ? move_down(fds, count, given_count, e) : r;
 }
 
 int steps_leave_host_identity(struct err *e)

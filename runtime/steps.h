@@ -35,7 +35,10 @@ void steps_run(const struct step *steps, void *context, struct report *ret);
  * it) and exits. */
 noreturn void steps_walk(const struct step *steps, void *context, const int *report_fd);
 
-enum { STEPS_FDS_MAX = 8 }; /* in one message */
+enum {
+	STEPS_FDS_MAX = 8, /* in one message */
+	STEPS_GIVEN_MAX = 32,
+};
 
 /* Sends descriptors over a socket pair, and takes exactly as many out of it,
  * close-on-exec. */
@@ -55,14 +58,22 @@ must_check int steps_read_report(int fd, struct report *ret, struct err *e);
  * ignored signals, umask. From then on its memory cannot be read. */
 must_check int steps_detach_from_keeper(mode_t mask, struct err *e);
 
-/* Has the kernel kill this process when the keeper dies, and makes sure that it has not
+/* Has the kernel kill this process when its parent dies, and makes sure that it has not
  * done so already: a change of credentials disarms the signal. `lifeline` is the read end
- * of a pipe whose write end only the keeper has. */
+ * of a pipe whose write end only the parent has, or the parent's pidfd. */
 must_check int steps_die_with_keeper(int lifeline, struct err *e);
+
+/* Only looks whether the keeper is still there. −ESRCH: it is not. */
+must_check int steps_check_keeper(int lifeline, struct err *e);
 
 /* Moves the descriptors to 3, 4, … and closes all others from 3 on. The pointers are
  * updated; −1 stays −1. What remains is close-on-exec. */
 must_check int steps_keep_only(int *const *fds, unsigned count, struct err *e);
+
+/* The same behind `given`, which become 0, 1, 2, … and stay open at exec. At most
+ * STEPS_GIVEN_MAX. */
+must_check int steps_give_fds(const int *given, unsigned given_count, int *const *fds,
+			      unsigned count, struct err *e);
 
 /* Leaves the supplementary groups, gets an empty session keyring, and offers itself to
  * the out-of-memory killer before anything of the host (E-27, R-08). */

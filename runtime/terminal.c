@@ -15,26 +15,37 @@ enum {
 	DRAIN_WAIT_MS = 1000,
 };
 
-int terminal_open(const struct sandbox *sb, int *ret_master, int *ret_slave,
-		  struct err *e)
+int terminal_open_slave(int master, uid_t uid, uint32_t id_base, int *ret_slave,
+			struct err *e)
 {
-	auto_fd master = openat(sb->sources.pts, "ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
 	auto_fd slave = -1;
 	int unlock = 0;
 
-	if (master < 0)
-		return err_set(e, errno, "open the sandbox's ptmx");
 	if (ioctl(master, TIOCSPTLCK, &unlock) < 0)
 		return err_set(e, errno, "unlock a terminal");
 	/* By descriptor: no path in a devpts is ever resolved (E-04). */
 	slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (slave < 0)
 		return err_set(e, errno, "open the sandbox's terminal");
-	if (fchown(slave, sb->owner.host_uid, sb->owner.id_base + TTY_GID) < 0)
+	if (fchown(slave, uid, id_base + TTY_GID) < 0)
 		return err_set(e, errno, "give the terminal to the sandbox's user");
-	*ret_master = fd_take(&master);
 	*ret_slave = fd_take(&slave);
 	return 0;
+}
+
+int terminal_open(const struct sandbox *sb, int *ret_master, int *ret_slave,
+		  struct err *e)
+{
+	auto_fd master = openat(sb->sources.pts, "ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
+	int r;
+
+	if (master < 0)
+		return err_set(e, errno, "open the sandbox's ptmx");
+	r = terminal_open_slave(master, sb->owner.host_uid, sb->owner.id_base, ret_slave,
+				e);
+	if (r == 0)
+		*ret_master = fd_take(&master);
+	return r;
 }
 
 void terminal_resize(const struct terminal *t)

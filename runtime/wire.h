@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/err.h"
 #include "policy/policy.h"
 
 /*
@@ -17,7 +18,8 @@
  * the broker kills it.
  *
  * What has no fixed size (argv, environment, labels) comes as a sealed memfd beside the
- * record: strings, each ended by a NUL, in the number that the record says. What the
+ * record: strings, each ended by a NUL, in the number that the record says (0: no memfd,
+ * which only ensure can have). What the
  * broker tells at length (lists) goes the other way as a memfd with one JSON object: the
  * parameters of the Varlink reply.
  *
@@ -34,7 +36,8 @@ enum {
 	WIRE_EXEC_MAX = 23, /* of an exec's id */
 	WIRE_STRINGS_SIZE = 1 << 20, /* of the memfd */
 	WIRE_STRINGS_MAX = 16384, /* in it */
-	WIRE_FDS_MAX = 19, /* with one record: strings, 0 to 2, and 15 more */
+	WIRE_FDS_MAX = 19, /* with a request: strings, 0 to 2, and 15 more */
+	WIRE_CARRY_MAX = 32, /* with any record, also between broker and workers */
 };
 
 /* "As the profile has it", for numbers whose 0 means something. */
@@ -82,7 +85,7 @@ struct wire_ensure {
 	char name[WIRE_NAME_MAX + 1];
 	char profile[WIRE_PROFILE_MAX + 1]; /* "": the client's first */
 	char workspace[WIRE_PATH_MAX + 1]; /* "": none */
-	char hostname[WIRE_HOSTNAME_MAX + 1]; /* "": made of the name */
+	char hostname[WIRE_HOSTNAME_MAX + 1]; /* "": ACCESS_HOSTNAME */
 	struct wire_limits limits;
 	uint32_t network; /* enum wire_network */
 	uint32_t env_count; /* strings "NAME=VALUE" */
@@ -231,13 +234,13 @@ struct wire_reply {
 	};
 };
 
-/* Sends one record with up to WIRE_FDS_MAX descriptors, which stay the caller's. Never
+/* Sends one record with up to WIRE_CARRY_MAX descriptors, which stay the caller's. Never
  * blocks: −EAGAIN when the other side does not read. */
 must_check int wire_send(int sock, const void *record, size_t size, const int *fds,
 			 unsigned count);
 
 /* Takes one record of exactly `size` bytes, with its descriptors (close-on-exec) as the
- * caller's; at most `max`, of WIRE_FDS_MAX. 1: taken; 0: the other side has gone;
+ * caller's; at most `max`, of WIRE_CARRY_MAX. 1: taken; 0: the other side has gone;
  * −EAGAIN: none there; −EPROTO: of another size or with too many descriptors (which are
  * closed). */
 must_check int wire_receive(int sock, void *record, size_t size, int *fds, unsigned max,
@@ -246,6 +249,10 @@ must_check int wire_receive(int sock, void *record, size_t size, int *fds, unsig
 /* Is the request one that a front in its right mind sends: known type, terminated
  * strings, flags 0 or 1, counts in range, as many descriptors as the type has? */
 bool wire_check_request(const struct wire_request *rq, unsigned fds);
+
+/* A sealed memfd with that content, to be read from its beginning. */
+must_check int wire_memfd(const char *name, const void *data, size_t size, int *ret_fd,
+			  struct err *e);
 
 /* A sealed memfd of strings, which are appended with a NUL each. */
 must_check int wire_strings_make(const char *const *strings, size_t count, int *ret_fd,

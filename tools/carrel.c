@@ -18,6 +18,29 @@ static const struct command {
 } commands[] = {
 	{ "run", "[OPTIONS] [--] COMMAND [ARG...]",
 	  "run one command in a sandbox of its own, gone afterwards", cmd_run },
+	{ "ensure", "[OPTIONS] NAME", "make a sandbox, start it, or find it running",
+	  cmd_ensure },
+	{ "exec", "[OPTIONS] NAME [--] COMMAND [ARG...]", "run a command in it",
+	  cmd_exec },
+	{ "ps", "[-a] [-q] [--format json]", "list sandboxes", cmd_ps },
+	{ "inspect", "NAME...", "print what is enforced on them", cmd_inspect },
+	{ "stats", "[--no-stream] [NAME]", "show what they use", cmd_stats },
+	{ "top", "[OPTIONS]", "the same, on the whole screen", cmd_top },
+	{ "events", "[--no-stream]", "print what happens to them", cmd_events },
+	{ "stop", "[-t TIME] NAME...", "end everything in them", cmd_stop },
+	{ "rm", "[-f] NAME...", "forget stopped ones", cmd_rm },
+	{ "pause", "NAME...", "freeze them", cmd_pause },
+	{ "unpause", "NAME...", "let them go on", cmd_unpause },
+	{ "touch", "NAME...", "put their idle timeout off", cmd_touch },
+	{ "execs", "[-q] NAME", "list the commands in one", cmd_execs },
+	{ "kill", "[-s SIGNAL] NAME EXEC", "send a signal to a command", cmd_kill },
+	{ "cancel", "NAME EXEC", "end a command and all that it started", cmd_cancel },
+	{ "wait", "NAME EXEC", "wait for a detached command", cmd_wait },
+	{ "logs", "[-f] NAME EXEC", "print what a detached command wrote", cmd_logs },
+	{ "reap", "", "stop the idle ones", cmd_reap },
+	{ "shutdown", "[--rm]", "stop all", cmd_shutdown },
+	{ "info", "", "who listens, and what you may have", cmd_info },
+	{ "metrics", "", "figures for Prometheus", cmd_metrics },
 	{ "network", "up|down|show [OPTIONS]", "the host's side of filtered egress",
 	  cmd_network },
 	{ "doctor", "[OPTIONS]", "try everything that carrel needs of this host's kernel",
@@ -48,7 +71,7 @@ static int cmd_help(char **argv)
 	       "Sandboxes for the commands of AI agents, built directly on the "
 	       "kernel.\n\n");
 	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
-		printf("  %-8s %-34s %s\n", commands[i].name, commands[i].usage,
+		printf("  %-8s %-36s %s\n", commands[i].name, commands[i].usage,
 		       commands[i].help);
 	printf("\n`carrel COMMAND --help` says more; so does carrel(1).\n");
 	return finish_output();

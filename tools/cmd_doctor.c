@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/str.h"
@@ -14,6 +13,7 @@
 #include "tools/carrel.h"
 #include "tools/config.h"
 #include "tools/options.h"
+#include "tools/table.h"
 
 enum {
 	STATUS_USABLE = 0,
@@ -104,15 +104,6 @@ static const char *colour_of(enum probe_state state)
 	return colours[state];
 }
 
-/* See no-color.org: any value but the empty one. */
-static bool wants_colour(void)
-{
-	const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
-
-	return isatty(STDOUT_FILENO) && !(no_color && *no_color) &&
-	       !(term && !strcmp(term, "dumb"));
-}
-
 static int wider(int width, const char *text, int most)
 {
 	int len = (int)strlen(text);
@@ -138,7 +129,7 @@ static void print_row(const struct probe_result *p, bool colour, int name, int f
 static void print_table(const struct doctor *d)
 {
 	int name = (int)strlen("CHECK"), found = (int)strlen("FOUND");
-	bool colour = wants_colour();
+	bool colour = table_wants_colour();
 
 	for (unsigned i = 0; i < d->count; i++) {
 		name = wider(name, d->results[i].name, FOUND_WIDTH_MAX);

@@ -2,12 +2,9 @@
 /* carrel run: options in, one sandbox, one command, its exit status out. */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -17,7 +14,9 @@
 #include "tools/config.h"
 #include "tools/config_network.h"
 #include "tools/result.h"
+#include "tools/result_file.h"
 #include "tools/run_options.h"
+#include "tools/run_pool.h"
 
 static int print_help(void)
 {
@@ -36,38 +35,6 @@ static int print_help(void)
 		return 0;
 	perror("carrel: run: write to standard output");
 	return RUN_STATUS_FAILED;
-}
-
-/* openat2(2) makes no file under a umask of its own: the mode is ours to give. */
-static int open_result(const char *path)
-{
-	struct open_how how = {
-		.flags = O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
-		.mode = 0644,
-		.resolve = RESOLVE_NO_SYMLINKS,
-	};
-
-	return (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
-}
-
-/* The path may lie where somebody hostile can write: no link is followed, no FIFO waited
- * for, no file with a second name overwritten (E-42). */
-static int open_result_file(const char *path, int *ret_fd, struct err *e)
-{
-	auto_fd fd = open_result(path);
-	struct stat st;
-
-	if (fd < 0)
-		return err_set(e, errno, "--result-file: open %s", path);
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1)
-		return err_say(
-			e, EINVAL,
-			"--result-file: %s is not a regular file with a single name",
-			path);
-	if (ftruncate(fd, 0) < 0)
-		return err_set(e, errno, "--result-file: empty %s", path);
-	*ret_fd = fd_take(&fd);
-	return 0;
 }
 
 /* Denials of the environment, resolvers of the host, and whether all may be had. */
@@ -107,6 +74,15 @@ static int obey_policy(struct run_args *a, struct err *e)
 	return r;
 }
 
+static int complete_terminal(struct run_args *a, struct err *e)
+{
+	if (a->spec.terminal && !isatty(0))
+		return err_say(e, ENOTTY, "--tty: standard input is not a terminal");
+	if (a->spec.terminal && !environment_has(&a->env, "TERM"))
+		return environment_set(&a->env, "TERM", e);
+	return 0;
+}
+
 /* From words to a spec that can be run. */
 static int parse(struct run_args *a, char **argv, struct config *config, struct err *e)
 {
@@ -117,11 +93,12 @@ static int parse(struct run_args *a, char **argv, struct config *config, struct 
 		r = options_parse(run_options, a, argv, &command, e);
 	if (r < 0 || a->help)
 		return r;
+	a->spec.argv = command;
+	if (run_pool_wanted(a))
+		return complete_terminal(a, e); /* the rest is checked by carreld */
 	r = config_read(a->config_path, config, e);
 	if (r < 0)
 		return r;
-	a->spec.argv = command;
-	a->spec.envp = a->env.list;
 	if (!a->spec.directory)
 		a->spec.directory = a->workspace ? ROOTFS_WORKSPACE : "/";
 	r = complete_network(a, config, e);
@@ -132,14 +109,10 @@ static int parse(struct run_args *a, char **argv, struct config *config, struct 
 	if (a->max_duration_ms &&
 	    (!a->spec.timeout_ms || a->max_duration_ms < a->spec.timeout_ms))
 		a->spec.timeout_ms = a->max_duration_ms;
-	if (a->spec.terminal && !isatty(0))
-		return err_say(e, ENOTTY, "--tty: standard input is not a terminal");
-	if (a->spec.terminal && !environment_has(&a->env, "TERM")) {
-		r = environment_set(&a->env, "TERM", e);
-		if (r < 0)
-			return r;
-		a->spec.envp = a->env.list;
-	}
+	r = complete_terminal(a, e);
+	if (r < 0)
+		return r;
+	a->spec.envp = a->env.list;
 	return spec_check(&a->spec, e);
 }
 
@@ -162,7 +135,7 @@ static int run(struct run_args *a, const struct config *config, int *ret_status,
 	int r = probe_privilege(e), written;
 
 	if (r == 0 && a->result_file)
-		r = open_result_file(a->result_file, &file, e);
+		r = result_file_open(a->result_file, &file, e);
 	if (r < 0)
 		return r;
 	if (a->result_fd >= 0 && fcntl(a->result_fd, F_SETFD, FD_CLOEXEC) < 0)
@@ -199,6 +172,8 @@ int cmd_run(char **argv)
 	r = parse(&a, argv, &config, &e);
 	if (r == 0 && a.help)
 		status = print_help();
+	else if (r == 0 && run_pool_wanted(&a))
+		r = run_pool(&a, &status, &e);
 	else if (r == 0)
 		r = run(&a, &config, &status, &e);
 	if (r < 0)

@@ -6,6 +6,7 @@
 #include "base/num.h"
 #include "base/str.h"
 #include "tools/config.h"
+#include "tools/config_daemon.h"
 #include "tools/config_network.h"
 
 enum {
@@ -67,8 +68,17 @@ static int check(const struct config *c, const char *path, struct err *e)
 
 int config_read(const char *path, struct config *ret, struct err *e)
 {
-	static const struct ini_row *const tables[] = { own_rows, config_network_rows,
-							NULL };
+	return config_read_with(path, NULL, ret, e);
+}
+
+int config_read_with(const char *path, void *daemon, struct config *ret, struct err *e)
+{
+	const struct ini_table tables[] = { { own_rows, ret },
+					    { config_network_rows, ret },
+					    { config_pool_rows, daemon },
+					    { config_profile_rows, daemon },
+					    { config_client_rows, daemon },
+					    { NULL, NULL } };
 	const char *name = path ? path : CONFIG_PATH;
 	FILE *file = fopen(name, "re");
 	int r;
@@ -80,7 +90,7 @@ int config_read(const char *path, struct config *ret, struct err *e)
 		return 0;
 	if (!file)
 		return err_set(e, errno, "open %s", name);
-	r = ini_file_read(file, name, tables, ret, e);
+	r = ini_file_read(file, name, tables, e);
 	fclose(file);
 	return r == 0 ? check(ret, name, e) : r;
 }

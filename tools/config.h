@@ -19,7 +19,12 @@ struct config {
 };
 
 /* Reads the file at `path`, or the one at CONFIG_PATH if there is one (path NULL).
- * Unknown sections, keys and malformed values are errors with file and line. *ret is for
- * config_free(), also on failure, and must not be moved. */
+ * Unknown sections, keys and malformed values are errors with file and line; in sections
+ * that are the daemon's, values are not looked at. *ret is for config_free(), also on
+ * failure, and must not be moved. */
 must_check int config_read(const char *path, struct config *ret, struct err *e);
+
+/* The same with those sections, for config_daemon_read(): `daemon` is their context. */
+must_check int config_read_with(const char *path, void *daemon, struct config *ret,
+				struct err *e);
 void config_free(struct config *c);

@@ -180,15 +180,5 @@ void config_network_finish(struct config *c)
 int config_network_resolv_conf(const struct config *c, const struct netns_plan *plan,
 			       char *buf, size_t size, struct err *e)
 {
-	struct ip reachable[NETNS_DNS_MAX];
-	const struct ip *all;
-	unsigned n = netns_resolvers(&c->runtime.network, plan, &all), count = 0;
-	int r;
-
-	for (unsigned i = 0; i < n; i++) {
-		if (plan->ipv6 || all[i].family == AF_INET)
-			reachable[count++] = all[i];
-	}
-	r = resolver_format(buf, size, reachable, count);
-	return r < 0 ? err_set(e, -r, "write resolv.conf") : 0;
+	return netns_resolv_conf(&c->runtime.network, plan, buf, size, e);
 }

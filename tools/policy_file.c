@@ -78,7 +78,7 @@ static const struct ini_row rows[] = {
 
 int policy_read(const char *path, struct policy *ret, struct err *e)
 {
-	static const struct ini_row *const tables[] = { rows, NULL };
+	const struct ini_table tables[] = { { rows, ret }, { NULL, NULL } };
 	FILE *file = NULL;
 	int r;
 
@@ -88,7 +88,7 @@ int policy_read(const char *path, struct policy *ret, struct err *e)
 	r = user_file_open(path, FILE_SIZE_MAX, &file, e);
 	if (r < 0)
 		return r;
-	r = ini_file_read(file, path, tables, ret, e);
+	r = ini_file_read(file, path, tables, e);
 	fclose(file);
 	return r;
 }

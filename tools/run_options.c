@@ -1,41 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 
 #include "base/num.h"
 #include "tools/cidr_file.h"
 #include "tools/config.h"
 #include "tools/run_options.h"
-
-static int parse_limit(const char *value, int (*parse)(const char *, uint64_t *),
-		       const char *example, uint64_t *ret, struct err *e)
-{
-	uint64_t limit;
-
-	if (!strcmp(value, "unlimited")) {
-		*ret = 0;
-		return 0;
-	}
-	if (parse(value, &limit) < 0 || limit == 0)
-		return err_say(e, EINVAL,
-			       "\"%s\" is neither a limit such as %s nor \"unlimited\"",
-			       value, example);
-	*ret = limit;
-	return 0;
-}
-
-static int parse_count(const char *value, uint64_t *ret)
-{
-	return num_parse(value, 1, 4194304, ret); /* PID_MAX_LIMIT */
-}
+#include "tools/value.h"
 
 static int set_memory(void *context, char *value, struct err *e)
 {
 	struct run_args *a = context;
 
 	a->asked.memory = true;
-	return parse_limit(value, num_parse_size, "512m", &a->spec.limits.memory, e);
+	return value_limit(value, num_parse_size, "512m", &a->spec.limits.memory, e);
 }
 
 static int set_cpus(void *context, char *value, struct err *e)
@@ -43,7 +21,7 @@ static int set_cpus(void *context, char *value, struct err *e)
 	struct run_args *a = context;
 
 	a->asked.cpu = true;
-	return parse_limit(value, num_parse_milli, "1.5", &a->spec.limits.cpu_milli, e);
+	return value_limit(value, num_parse_milli, "1.5", &a->spec.limits.cpu_milli, e);
 }
 
 static int set_pids(void *context, char *value, struct err *e)
@@ -51,23 +29,16 @@ static int set_pids(void *context, char *value, struct err *e)
 	struct run_args *a = context;
 
 	a->asked.pids = true;
-	return parse_limit(value, parse_count, "256", &a->spec.limits.pids, e);
+	return value_limit(value, value_count, "256", &a->spec.limits.pids, e);
 }
 
 static int set_ulimit(void *context, char *value, struct err *e)
 {
 	struct run_args *a = context;
 
+	a->local_option = "--ulimit";
 	if (rlimit_list_set(&a->spec.rlimits, value, e) < 0)
 		return err_wrap(e, "%s", value);
-	return 0;
-}
-
-static int parse_time(const char *value, uint64_t *ret, struct err *e)
-{
-	if (num_parse_duration(value, ret) < 0 || *ret == 0)
-		return err_say(e, EINVAL,
-			       "\"%s\" is not a duration such as 30s, 5m or 1h", value);
 	return 0;
 }
 
@@ -75,14 +46,14 @@ static int set_timeout(void *context, char *value, struct err *e)
 {
 	struct run_args *a = context;
 
-	return parse_time(value, &a->spec.timeout_ms, e);
+	return value_time(value, &a->spec.timeout_ms, e);
 }
 
 static int set_max_duration(void *context, char *value, struct err *e)
 {
 	struct run_args *a = context;
 
-	return parse_time(value, &a->max_duration_ms, e);
+	return value_time(value, &a->max_duration_ms, e);
 }
 
 /* A sandbox whose command is running is never idle, so for `run` it only gets checked. */
@@ -91,33 +62,21 @@ static int set_idle_timeout(void *context, char *value, struct err *e)
 	uint64_t ignored;
 
 	(void)context;
-	return parse_time(value, &ignored, e);
+	return value_time(value, &ignored, e);
 }
 
 static int set_user(void *context, char *value, struct err *e)
 {
 	struct run_args *a = context;
-	char *group = strchr(value, ':');
-	uint64_t uid, gid;
 
-	if (group)
-		*group++ = '\0';
-	if (num_parse(value, 1, SPEC_ID_MAX, &uid) < 0)
-		return err_say(e, EINVAL, "\"%s\" is not a user id of 1 to %d", value,
-			       SPEC_ID_MAX);
-	gid = uid;
-	if (group && num_parse(group, 1, SPEC_ID_MAX, &gid) < 0)
-		return err_say(e, EINVAL, "\"%s\" is not a group id of 1 to %d", group,
-			       SPEC_ID_MAX);
-	a->spec.uid = (uid_t)uid;
-	a->spec.gid = (gid_t)gid;
-	return 0;
+	return value_user(value, &a->spec.uid, &a->spec.gid, e);
 }
 
 static int set_rootfs(void *context, char *value, struct err *e)
 {
 	struct run_args *a = context;
 
+	a->local_option = "--rootfs";
 	if (!*value)
 		return err_say(e, EINVAL, "an empty name");
 	if (!strcmp(value, "host")) {
@@ -137,6 +96,7 @@ static int set_workspace(void *context, char *value, struct err *e)
 {
 	struct run_args *a = context;
 
+	a->local_option = "--workspace";
 	a->workspace = value;
 	return rootfs_plan_workspace(&a->spec.files, value, e);
 }
@@ -145,6 +105,7 @@ static int add_volume(void *context, char *value, struct err *e)
 {
 	struct run_args *a = context;
 
+	a->local_option = "--volume";
 	return rootfs_plan_volume(&a->spec.files, value, e);
 }
 
@@ -152,6 +113,7 @@ static int add_tmpfs(void *context, char *value, struct err *e)
 {
 	struct run_args *a = context;
 
+	a->local_option = "--tmpfs";
 	return rootfs_plan_tmpfs(&a->spec.files, value, e);
 }
 
@@ -173,10 +135,8 @@ static int set_directory(void *context, char *value, struct err *e)
 {
 	struct run_args *a = context;
 
-	if (*value != '/')
-		return err_say(e, EINVAL, "\"%s\" is not an absolute path", value);
 	a->spec.directory = value;
-	return 0;
+	return value_directory(value, e);
 }
 
 static int set_hostname(void *context, char *value, struct err *e)
@@ -192,11 +152,7 @@ static int set_network(void *context, char *value, struct err *e)
 {
 	struct run_args *a = context;
 
-	a->spec.network.egress = !strcmp(value, "egress");
-	if (!a->spec.network.egress && strcmp(value, "none"))
-		return err_say(e, EINVAL, "\"%s\" is neither \"none\" nor \"egress\"",
-			       value);
-	return 0;
+	return value_network(value, &a->spec.network.egress, e);
 }
 
 static int add_deny(void *context, char *value, struct err *e)
@@ -287,13 +243,8 @@ static int set_interactive(void *context, char *value, struct err *e)
 static int set_result_fd(void *context, char *value, struct err *e)
 {
 	struct run_args *a = context;
-	uint64_t fd;
 
-	if (num_parse(value, 3, 1048576, &fd) < 0 || fcntl((int)fd, F_GETFD) < 0)
-		return err_say(e, EBADF, "\"%s\" is not an open descriptor above 2",
-			       value);
-	a->result_fd = (int)fd;
-	return 0;
+	return value_descriptor(value, &a->result_fd, e);
 }
 
 static int set_result_file(void *context, char *value, struct err *e)
@@ -309,8 +260,18 @@ static int set_config(void *context, char *value, struct err *e)
 {
 	struct run_args *a = context;
 
+	a->local_option = "--config";
 	(void)e;
 	a->config_path = value;
+	return 0;
+}
+
+static int set_host(void *context, char *value, struct err *e)
+{
+	struct run_args *a = context;
+
+	(void)e;
+	a->host = value;
 	return 0;
 }
 
@@ -318,6 +279,7 @@ static int set_policy(void *context, char *value, struct err *e)
 {
 	struct run_args *a = context;
 
+	a->local_option = "--policy";
 	(void)e;
 	a->policy_path = value;
 	return 0;
@@ -378,6 +340,7 @@ const struct option_row run_options[] = {
 	{ "result-file", 0, "FILE", "write the result as JSON to FILE", set_result_file },
 	{ "policy", 0, "FILE", "what the sandbox may have at most", set_policy },
 	{ "config", 0, "FILE", "configuration (" CONFIG_PATH ")", set_config },
+	{ "host", 0, "unix://PATH", "through the carreld that listens there", set_host },
 	{ "help", 'h', NULL, "print this", set_help },
 	{ NULL, 0, NULL, NULL, NULL },
 };

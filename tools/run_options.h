@@ -21,6 +21,8 @@ struct run_args {
 	const char *policy_path;
 	struct policy_asked asked;
 	const char *network_option; /* one that needs --network egress */
+	const char *local_option; /* one that carreld cannot be asked for */
+	const char *host; /* carreld's socket; NULL: not named */
 	char resolv_conf[NETNS_DNS_MAX * (IP_TEXT_MAX + 16)];
 	const char *workspace;
 	uint64_t max_duration_ms;

@@ -308,6 +308,35 @@ static void workspace_is_a_directory(void **state)
 	in_mounts(open_workspaces);
 }
 
+static void open_by_descriptor(struct fixture *f)
+{
+	auto_fd fd = open(MAPPED, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	auto_fd file = -1;
+
+	/* The path is not looked at: it is what the error says. */
+	assert_int_equal(rootfs_plan_workspace(&f->plan, "named so", &f->e), 0);
+	f->plan.mounts[4].source_fd = fd;
+	open_all(f);
+	assert_true(volume(f, 0)->directory);
+	assert_owner(volume(f, 0)->tree, "", BASE + USER, BASE + GROUP);
+	/* It stays the caller's. */
+	assert_true(fcntl(fd, F_GETFD) >= 0);
+	rootfs_close(&f->sources);
+	make_file(MAPPED "/file", 1, 1);
+	file = open(MAPPED "/file", O_PATH | O_CLOEXEC);
+	f->plan.mounts[4].source_fd = file;
+	assert_refused(f, -ENOTDIR,
+		       "mount the workspace on /workspace: named so is not a directory");
+	f->plan.mounts[4].source_fd = 1000;
+	assert_refused(f, -EBADF, "take named so: Bad file descriptor");
+}
+
+static void what_is_open_already_is_not_opened_by_its_path(void **state)
+{
+	(void)state;
+	in_mounts(open_by_descriptor);
+}
+
 static void open_good_and_bad(struct fixture *f)
 {
 	add(f, MAPPED ":/a");
@@ -520,6 +549,7 @@ int main(void)
 		cmocka_unit_test(links_are_refused_wherever_they_are),
 		cmocka_unit_test(other_kinds_of_files_are_refused),
 		cmocka_unit_test(workspace_is_a_directory),
+		cmocka_unit_test(what_is_open_already_is_not_opened_by_its_path),
 		cmocka_unit_test(one_failure_closes_what_was_open),
 		cmocka_unit_test(mounts_below_a_volume_are_not_taken_along),
 		cmocka_unit_test(volume_that_cannot_be_id_mapped_decides_the_users_ids),

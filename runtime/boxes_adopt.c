@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What an earlier daemon has left, and what this one leaves. */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "runtime/broker_state.h"
+
+static int adopt(struct broker *b, struct definition *d, enum pool_state state,
+		 struct box **ret, struct err *e)
+{
+	struct pool_spec spec;
+	pool_id id;
+	int r;
+
+	r = fronts_set_client(b, d->client, e);
+	if (r < 0)
+		return r;
+	box_spec(b, d, &spec);
+	r = pool_adopt(b->pool, loop_now(b->loop), d->client, d->completed.name, &spec,
+		       state, d->generation, &id, e);
+
+	if (r == 0)
+		r = box_new(b, id, d, ret, e);
+	return r;
+}
+
+/* Thawed in every case: who had it frozen is not there any more (FI-23). */
+static int take_in(struct broker *b, uint32_t slot, struct err *e)
+{
+	struct resident resident = RESIDENT_NONE;
+	struct definition d = { 0 };
+	auto_free void *label = NULL;
+	struct box *box;
+	size_t size;
+	int r = resident_open(b->config, &b->host, slot, &resident, &label, &size, e);
+
+	if (r == 0)
+		r = definition_decode(label, size, &d, e);
+	/* Spares are made anew: one may have been half-bound. */
+	if (r == 0 && d.client == (uid_t)-1)
+		r = err_say(e, ESTALE, "a spare of an earlier daemon");
+	if (r == 0)
+		r = adopt(b, &d, POOL_RUNNING, &box, e);
+	if (r < 0) {
+		definition_free(&d);
+		resident_close(&resident);
+		return r;
+	}
+	b->adopted++;
+	return box_taken_in(box, &resident, e);
+}
+
+static void swept(void *context, const struct worker_result *result, int *fds,
+		  unsigned count)
+{
+	(void)context;
+	(void)result;
+	(void)fds;
+	(void)count;
+}
+
+/* What cannot be taken in is nobody's: dead, half-built, or without a label that makes
+ * sense. */
+static int take_in_or_remove(void *context, uint32_t slot, struct err *e)
+{
+	struct broker *b = context;
+	struct worker_order order = { .type = WORKER_REMOVE, .slot = slot };
+	struct err why;
+
+	if (take_in(b, slot, &why) == 0)
+		return 0;
+	log_info("sandbox.removed", log_number("slot", slot), log_text("why", why.msg));
+	return crew_order(b->crew, &order, NULL, 0, swept, NULL, e);
+}
+
+static int take_in_stopped(void *context, struct definition *d, struct err *e)
+{
+	struct err ignored;
+	struct box *box;
+
+	(void)e;
+	/* One that lives has been taken in already. */
+	if (adopt(context, d, POOL_STOPPED, &box, &ignored) < 0)
+		definition_free(d);
+	return 0;
+}
+
+static void report_skipped(void *context, const char *file, const struct err *why)
+{
+	broker_event(context, 0, "skip", file, NULL, why->msg);
+}
+
+int boxes_adopt(struct broker *b, struct err *e)
+{
+	int r = resident_each(b->config, take_in_or_remove, b, e);
+
+	if (r == 0)
+		r = definition_each(
+			b->definitions,
+			&(struct definition_visitor){ .found = take_in_stopped,
+						      .skipped = report_skipped,
+						      .context = b },
+			e);
+	return r;
+}
+
+/* --- the end ----------------------------------------------------------------------- */
+
+void boxes_stop_all(struct broker *b)
+{
+	struct box *box;
+	size_t cursor = 0;
+
+	while ((box = idmap_each(&b->boxes, &cursor)))
+		pool_shutdown(b->pool, loop_now(b->loop), box->definition.client, false);
+}
+
+void boxes_end_execs(struct broker *b)
+{
+	struct box *box;
+	struct exec *x;
+	size_t cursor = 0;
+
+	while ((box = idmap_each(&b->boxes, &cursor))) {
+		LIST_FOREACH(x, &box->execs, next)
+		exec_kill(x, WIRE_STOPPED);
+	}
+}
+
+bool boxes_busy(const struct broker *b)
+{
+	const struct box *box;
+	const struct exec *x;
+	struct pool_row row;
+	size_t cursor = 0;
+
+	while ((box = idmap_each(&b->boxes, &cursor))) {
+		if (box->orders ||
+		    (pool_look(b->pool, box->id, &row) && row.state == POOL_STOPPING))
+			return true;
+		LIST_FOREACH(x, &box->execs, next)
+		{
+			if (x->running.cgroup >= 0 || x->state == EXEC_STARTING)
+				return true;
+		}
+	}
+	return false;
+}
+
+bool boxes_know(const struct broker *b, pid_t pid)
+{
+	const struct box *box;
+	const struct exec *x;
+	size_t cursor = 0;
+
+	while ((box = idmap_each(&b->boxes, &cursor))) {
+		if (box->resident.init.pid == pid)
+			return true;
+		LIST_FOREACH(x, &box->execs, next)
+		{
+			if (x->running.main.pid == pid)
+				return true;
+		}
+	}
+	return false;
+}

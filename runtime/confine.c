@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/sys.h"
+#include "policy/policy.h"
+#include "rootfs/rootfs.h"
+#include "runtime/confine.h"
+#include "runtime/steps.h"
+
+/* --- system calls ------------------------------------------------------------------ */
+
+#define LOAD(field) \
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
+#define JUMP_IF(op, value, yes, no) BPF_JUMP(BPF_JMP | (op) | BPF_K, (value), (yes), (no))
+#define ANSWER(value)               BPF_STMT(BPF_RET | BPF_K, (value))
+#define X32_BIT                     0x40000000
+
+/* The number is in the accumulator before each of these, and after those that did not
+ * answer. Arguments are compared as the kernel reads them: 32 bits. */
+#define ALLOW(call) JUMP_IF(BPF_JEQ, SYS_##call, 0, 1), ANSWER(SECCOMP_RET_ALLOW)
+#define ALLOW_IF(call, arg, value)                                          \
+	JUMP_IF(BPF_JEQ, SYS_##call, 0, 4), LOAD(args[arg]),                \
+		JUMP_IF(BPF_JEQ, (value), 0, 1), ANSWER(SECCOMP_RET_ALLOW), \
+		ANSWER(SECCOMP_RET_KILL_PROCESS)
+#define ALLOW_WITHOUT(call, arg, bits)                                      \
+	JUMP_IF(BPF_JEQ, SYS_##call, 0, 4), LOAD(args[arg]),                \
+		JUMP_IF(BPF_JSET, (bits), 1, 0), ANSWER(SECCOMP_RET_ALLOW), \
+		ANSWER(SECCOMP_RET_KILL_PROCESS)
+#define ALLOW_IF_ANY(call, arg, a, b, c, d)                               \
+	JUMP_IF(BPF_JEQ, SYS_##call, 0, 7), LOAD(args[arg]),              \
+		JUMP_IF(BPF_JEQ, (a), 3, 0), JUMP_IF(BPF_JEQ, (b), 2, 0), \
+		JUMP_IF(BPF_JEQ, (c), 1, 0), JUMP_IF(BPF_JEQ, (d), 0, 1), \
+		ANSWER(SECCOMP_RET_ALLOW), ANSWER(SECCOMP_RET_KILL_PROCESS)
+
+/* Nothing that opens a path, makes a socket, a process or executable memory. */
+static const struct sock_filter confine_calls[] = {
+	LOAD(arch),
+	JUMP_IF(BPF_JEQ, AUDIT_ARCH_X86_64, 1, 0),
+	ANSWER(SECCOMP_RET_KILL_PROCESS),
+	LOAD(nr),
+	JUMP_IF(BPF_JGE, X32_BIT, 0, 1),
+	ANSWER(SECCOMP_RET_KILL_PROCESS),
+	/* what it does all the time */
+	ALLOW(epoll_wait),
+	ALLOW(recvmsg),
+	ALLOW(sendmsg),
+	ALLOW(read),
+	ALLOW(close),
+	ALLOW(epoll_ctl),
+	ALLOW(sendto),
+	ALLOW(clock_gettime),
+	/* descriptors for commands, and a look at those of clients */
+	ALLOW(pipe2),
+	ALLOW(memfd_create),
+	ALLOW(write),
+	ALLOW(lseek),
+	ALLOW(pread64),
+	ALLOW(fchmod),
+	ALLOW(fstat),
+	ALLOW(fstatfs),
+	ALLOW_IF(newfstatat, 3, AT_EMPTY_PATH),
+	ALLOW_IF(ioctl, 1, TCGETS),
+	ALLOW_IF_ANY(fcntl, 1, F_GETFL, F_SETFL, F_ADD_SEALS, F_GET_SEALS),
+	ALLOW(epoll_create1),
+	/* memory */
+	ALLOW(brk),
+	ALLOW_WITHOUT(mmap, 2, PROT_EXEC),
+	ALLOW_WITHOUT(mprotect, 2, PROT_EXEC),
+	ALLOW(munmap),
+	ALLOW(mremap),
+	ALLOW(madvise),
+	ALLOW(getrandom),
+	/* the end */
+	ALLOW(restart_syscall),
+	ALLOW(rt_sigreturn),
+	ALLOW(exit_group),
+	ANSWER(SECCOMP_RET_KILL_PROCESS),
+};
+
+static int bind_to_calls(struct err *e)
+{
+	const struct sock_fprog program = {
+		.len = sizeof(confine_calls) / sizeof(*confine_calls),
+		.filter = (struct sock_filter *)confine_calls,
+	};
+
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) != 0)
+		return err_set(e, errno, "install the front's system call filter");
+	return 0;
+}
+
+/* --- everything else --------------------------------------------------------------- */
+
+static int limit_resources(struct err *e)
+{
+	static const struct {
+		int resource;
+		rlim_t value;
+	} limits[] = {
+		{ RLIMIT_NOFILE, CONFINE_FILES },
+		{ RLIMIT_FSIZE, CONFINE_FILE_MAX },
+		{ RLIMIT_CORE, 0 },
+		{ RLIMIT_NPROC, 0 },
+		{ RLIMIT_MEMLOCK, 0 },
+		{ RLIMIT_MSGQUEUE, 0 },
+	};
+
+	for (size_t i = 0; i < sizeof(limits) / sizeof(*limits); i++) {
+		const struct rlimit limit = { limits[i].value, limits[i].value };
+
+		if (setrlimit((__rlimit_resource_t)limits[i].resource, &limit) < 0)
+			return err_set(e, errno, "set a resource limit of the front");
+	}
+	return 0;
+}
+
+/* So that nothing that is written to them by mistake goes to a client. */
+static int open_null(int *ret_fd, struct err *e)
+{
+	/* lint: the host's own, before anything of a client's is near */
+	int fd = openat(AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		return err_set(e, errno, "open /dev/null");
+	*ret_fd = fd;
+	return 0;
+}
+
+static int make_empty_root(int *ret_root, struct err *e)
+{
+	const unsigned attrs = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+			       MOUNT_ATTR_NOEXEC;
+	auto_fd context = fsopen("tmpfs", FSOPEN_CLOEXEC);
+	int root;
+
+	if (context < 0 || fsconfig(context, FSCONFIG_SET_STRING, "size", "4k", 0) < 0 ||
+	    fsconfig(context, FSCONFIG_SET_STRING, "nr_inodes", "1", 0) < 0 ||
+	    fsconfig(context, FSCONFIG_SET_STRING, "mode", "0555", 0) < 0 ||
+	    fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return err_set(e, errno, "make an empty root");
+	root = fsmount(context, FSMOUNT_CLOEXEC, attrs);
+	if (root < 0)
+		return err_set(e, errno, "mount an empty root");
+	*ret_root = root;
+	return 0;
+}
+
+static int enter_empty_root(struct err *e)
+{
+	struct mount_attr private = { .propagation = MS_PRIVATE };
+	auto_fd root = -1;
+	int r = make_empty_root(&root, e);
+
+	if (r < 0)
+		return r;
+	/* lint: in a namespace of our own */
+	if (mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, &private, sizeof(private)) < 0)
+		return err_set(e, errno, "make all mounts private");
+	/* lint: in a namespace of our own */
+	if (move_mount(root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return err_set(e, errno, "attach an empty root");
+	return rootfs_enter(root, e);
+}
+
+/* What reads and writes by mistake shall hit nothing; what the broker has open shall not
+ * be there. */
+static int keep_descriptors(int *null, int *keep, struct err *e)
+{
+	for (int fd = 0; fd <= 2; fd++) {
+		if (dup2(*null, fd) < 0)
+			return err_set(e, errno, "set up descriptor %d", fd);
+	}
+	/* Now: its number is about to be somebody else's. */
+	if (*null > 2)
+		fd_close(null);
+	*null = -1;
+	return steps_keep_only((int *const[]){ keep }, 1, e);
+}
+
+static int leave_host(int *keep, struct err *e)
+{
+	const int spaces = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS |
+			   CLONE_NEWCGROUP;
+	auto_fd null = -1;
+	int r = open_null(&null, e);
+
+	if (r == 0)
+		r = steps_leave_host_identity(e);
+	if (r < 0)
+		return r;
+	if (unshare(spaces) < 0)
+		return err_set(e, errno, "make namespaces for a front");
+	r = enter_empty_root(e);
+	if (r == 0)
+		r = limit_resources(e);
+	if (r == 0)
+		r = keep_descriptors(&null, keep, e);
+	return r;
+}
+
+int confine_self(int *keep, uid_t uid, gid_t gid, struct err *e)
+{
+	pid_t parent = getppid();
+	int r = steps_detach_from_keeper(077, e);
+
+	if (r == 0)
+		r = leave_host(keep, e);
+	if (r == 0)
+		r = caps_give_up(uid, gid, e);
+	if (r < 0)
+		return r;
+	/* Disarmed by every change of ids. A terminal's Ctrl-C is the broker's business.
+	 */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		return err_set(e, errno, "tie the front to the broker");
+	if (getppid() != parent)
+		return err_say(e, ESRCH, "the broker has gone");
+	setsid();
+	signal(SIGPIPE, SIG_IGN);
+	return bind_to_calls(e);
+}

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "runtime/crew.h"
+
+enum {
+	WORKERS_MAX = 24,
+	IDLE_MAX = 6, /* kept for what comes next */
+	ORDER_MS = 60000, /* longer than anything takes that ends at all */
+};
+
+struct order {
+	STAILQ_ENTRY(order) next;
+	struct worker_order order;
+	int fds[WORKER_FDS_MAX];
+	unsigned count;
+	crew_done done;
+	void *context;
+};
+
+STAILQ_HEAD(order_queue, order);
+
+struct member {
+	LIST_ENTRY(member) next;
+	struct crew *crew;
+	pid_t pid;
+	int sock;
+	struct watch watch;
+	struct timer timer;
+	struct order *order; /* that it is at; NULL: idle */
+	bool old; /* knows what is not so any more */
+};
+
+struct crew {
+	struct loop *loop;
+	const struct runtime_config *config;
+	const struct access *access;
+	LIST_HEAD(member_list, member) members, gone; /* gone: not waited for yet */
+	unsigned member_count, idle_count, building, builders_max;
+	struct order_queue urgent, others, builds;
+};
+
+static void order_free(struct order *o)
+{
+	for (unsigned i = 0; i < o->count; i++)
+		fd_close(&o->fds[i]);
+	free(o);
+}
+
+/* --- members ----------------------------------------------------------------------- */
+
+static void dismiss(struct member *m)
+{
+	struct crew *crew = m->crew;
+
+	loop_unwatch(crew->loop, &m->watch);
+	loop_clear_timer(crew->loop, &m->timer);
+	fd_close(&m->sock); /* an idle one ends by that */
+	if (m->order)
+		kill(m->pid, SIGKILL);
+	else
+		crew->idle_count--;
+	crew->member_count--;
+	LIST_REMOVE(m, next);
+	LIST_INSERT_HEAD(&crew->gone, m, next);
+}
+
+static void finish(struct member *m, const struct worker_result *result, int *fds,
+		   unsigned count)
+{
+	struct order *o = m->order;
+
+	m->order = NULL;
+	m->crew->idle_count++;
+	m->crew->building -= o->order.type == WORKER_BUILD;
+	loop_clear_timer(m->crew->loop, &m->timer);
+	o->done(o->context, result, fds, count);
+	order_free(o);
+}
+
+static void give_up(struct member *m, int errnum, const char *why)
+{
+	struct worker_result result = { .status = 125 };
+	struct order *o = m->order;
+	struct crew *crew = m->crew;
+
+	if (o)
+		crew->building -= o->order.type == WORKER_BUILD;
+	dismiss(m);
+	if (!o)
+		return;
+	result.code = err_say(&result.err, errnum, "%s", why);
+	o->done(o->context, &result, NULL, 0);
+	order_free(o);
+}
+
+static void work(struct crew *crew);
+
+static void take_result(void *context, uint32_t events)
+{
+	struct member *m = context;
+	struct crew *crew = m->crew;
+	struct worker_result result;
+	int fds[WORKER_FDS_MAX];
+	unsigned count = 0;
+	int r = wire_receive(m->sock, &result, sizeof(result), fds, WORKER_FDS_MAX,
+			     &count);
+
+	(void)events;
+	if (r == -EAGAIN)
+		return;
+	if (r == 1 && m->order) {
+		finish(m, &result, fds, count);
+		if (m->old || crew->idle_count > IDLE_MAX)
+			dismiss(m);
+	} else {
+		give_up(m, ECHILD, "the worker has died");
+	}
+	work(crew);
+}
+
+static void too_long(void *context)
+{
+	struct member *m = context;
+	struct crew *crew = m->crew;
+
+	give_up(m, ETIMEDOUT, "the worker did not come to an end");
+	work(crew);
+}
+
+static struct member *hire(struct crew *crew)
+{
+	struct member *m = calloc(1, sizeof(*m));
+	int pair[2];
+	struct err e;
+
+	if (!m || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
+			     pair) < 0) {
+		free(m);
+		return NULL;
+	}
+	m->crew = crew;
+	m->sock = pair[0];
+	m->watch = (struct watch){ .ready = take_result, .context = m };
+	m->timer = (struct timer){ .due = too_long, .context = m };
+	m->pid = fork();
+	if (m->pid == 0)
+		worker_main(pair[1], crew->config, crew->access);
+	close(pair[1]);
+	if (m->pid < 0 || loop_watch(crew->loop, &m->watch, m->sock, EPOLLIN, &e) < 0) {
+		close(pair[0]);
+		free(m);
+		return NULL;
+	}
+	LIST_INSERT_HEAD(&crew->members, m, next);
+	crew->member_count++;
+	crew->idle_count++;
+	return m;
+}
+
+static struct member *find_idle(struct crew *crew)
+{
+	struct member *m;
+
+	LIST_FOREACH(m, &crew->members, next)
+	{
+		if (!m->order && !m->old)
+			return m;
+	}
+	return crew->member_count < WORKERS_MAX ? hire(crew) : NULL;
+}
+
+/* --- orders ------------------------------------------------------------------------ */
+
+/* The queue whose turn it is, or NULL. */
+static struct order_queue *next_queue(struct crew *crew)
+{
+	if (!STAILQ_EMPTY(&crew->urgent))
+		return &crew->urgent;
+	/* The last ones are for commands: slow work must not hold them up. */
+	if (crew->member_count - crew->idle_count >= WORKERS_MAX - 4)
+		return NULL;
+	if (!STAILQ_EMPTY(&crew->others))
+		return &crew->others;
+	if (!STAILQ_EMPTY(&crew->builds) && crew->building < crew->builders_max)
+		return &crew->builds;
+	return NULL;
+}
+
+static bool assign(struct crew *crew, struct member *m, struct order *o)
+{
+	struct err e;
+
+	if (loop_set_timer(crew->loop, &m->timer, loop_now(crew->loop) + ORDER_MS, &e) <
+		    0 ||
+	    wire_send(m->sock, &o->order, sizeof(o->order), o->fds, o->count) < 0)
+		return false;
+	m->order = o;
+	crew->idle_count--;
+	crew->building += o->order.type == WORKER_BUILD;
+	return true;
+}
+
+static void work(struct crew *crew)
+{
+	struct order_queue *q;
+
+	while ((q = next_queue(crew))) {
+		struct order *o = STAILQ_FIRST(q);
+		struct member *m = find_idle(crew);
+
+		if (!m && crew->member_count)
+			return;
+		STAILQ_REMOVE_HEAD(q, next);
+		if (m && assign(crew, m, o))
+			continue;
+		if (m) {
+			m->order = o;
+			crew->idle_count--;
+			crew->building += o->order.type == WORKER_BUILD;
+			give_up(m, ECHILD, "the worker has died");
+			continue;
+		}
+		o->done(o->context,
+			&(struct worker_result){ .code = -EAGAIN,
+						 .status = 125,
+						 .err = { .code = -EAGAIN,
+							  .msg = "no worker can be "
+								 "started" } },
+			NULL, 0);
+		order_free(o);
+	}
+}
+
+static void keep_copies(struct order *o, const int *fds, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		int fd = fcntl(fds[i], F_DUPFD_CLOEXEC, 3);
+
+		if (fd >= 0)
+			o->fds[o->count++] = fd;
+	}
+}
+
+int crew_order(struct crew *crew, const struct worker_order *order, const int *fds,
+	       unsigned count, crew_done done, void *context, struct err *e)
+{
+	struct order *o = calloc(1, sizeof(*o));
+	int resident_fds[WORKER_FDS_MAX];
+	unsigned resident_count = 0;
+
+	if (!o)
+		return err_set(e, ENOMEM, "give an order");
+	*o = (struct order){ .order = *order, .done = done, .context = context };
+	if (order->type != WORKER_BUILD && order->type != WORKER_REMOVE)
+		resident_count = worker_resident_fds(&order->resident, resident_fds);
+	keep_copies(o, resident_fds, resident_count);
+	keep_copies(o, fds, count);
+	if (o->count != resident_count + count) {
+		order_free(o);
+		return err_set(e, EMFILE, "hold the descriptors of an order");
+	}
+	if (order->type == WORKER_BUILD)
+		STAILQ_INSERT_TAIL(&crew->builds, o, next);
+	else if (order->type == WORKER_EXEC || order->type == WORKER_BIND)
+		STAILQ_INSERT_TAIL(&crew->urgent, o, next);
+	else
+		STAILQ_INSERT_TAIL(&crew->others, o, next);
+	work(crew);
+	return 0;
+}
+
+/* --- the crew ---------------------------------------------------------------------- */
+
+int crew_new(struct loop *loop, const struct runtime_config *config,
+	     const struct access *access, struct crew **ret, struct err *e)
+{
+	struct crew *crew = calloc(1, sizeof(*crew));
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (!crew)
+		return err_set(e, ENOMEM, "hire workers");
+	crew->loop = loop;
+	crew->config = config;
+	crew->access = access;
+	crew->builders_max = processors > 1 ? (unsigned)processors : 1;
+	if (crew->builders_max > WORKERS_MAX / 2)
+		crew->builders_max = WORKERS_MAX / 2;
+	LIST_INIT(&crew->members);
+	LIST_INIT(&crew->gone);
+	STAILQ_INIT(&crew->urgent);
+	STAILQ_INIT(&crew->others);
+	STAILQ_INIT(&crew->builds);
+	for (int i = 0; i < 2; i++)
+		hire(crew);
+	*ret = crew;
+	return 0;
+}
+
+static void drop_queue(struct order_queue *q)
+{
+	struct order *o;
+
+	while ((o = STAILQ_FIRST(q))) {
+		STAILQ_REMOVE_HEAD(q, next);
+		order_free(o);
+	}
+}
+
+void crew_free(struct crew *crew)
+{
+	struct member *m;
+
+	if (!crew)
+		return;
+	while ((m = LIST_FIRST(&crew->members))) {
+		struct order *o = m->order;
+
+		dismiss(m);
+		if (o)
+			order_free(o);
+	}
+	while ((m = LIST_FIRST(&crew->gone))) {
+		waitpid(m->pid, NULL, 0);
+		LIST_REMOVE(m, next);
+		free(m);
+	}
+	drop_queue(&crew->urgent);
+	drop_queue(&crew->others);
+	drop_queue(&crew->builds);
+	free(crew);
+}
+
+void crew_reap(struct crew *crew)
+{
+	struct member *m = LIST_FIRST(&crew->gone), *next;
+
+	for (; m; m = next) {
+		next = LIST_NEXT(m, next);
+		if (waitpid(m->pid, NULL, WNOHANG) == 0)
+			continue;
+		LIST_REMOVE(m, next);
+		free(m);
+	}
+}
+
+void crew_renew(struct crew *crew, const struct access *access)
+{
+	struct member *m = LIST_FIRST(&crew->members), *next;
+
+	crew->access = access;
+	for (; m; m = next) {
+		next = LIST_NEXT(m, next);
+		if (m->order)
+			m->old = true;
+		else
+			dismiss(m);
+	}
+}
+
+bool crew_is_idle(const struct crew *crew)
+{
+	return crew->idle_count == crew->member_count && STAILQ_EMPTY(&crew->urgent) &&
+	       STAILQ_EMPTY(&crew->others) && STAILQ_EMPTY(&crew->builds);
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Connections, and the processes that speak with them. */
+#include <errno.h>
+#include <stdlib.h>
+#include <stdnoreturn.h>
+#include <sys/epoll.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "runtime/broker_state.h"
+#include "runtime/front.h"
+
+enum {
+	ACCEPT_BATCH = 16, /* connections taken in one turn */
+	RECORD_BATCH = 32, /* records of one front taken in one turn */
+	FRONTS_MAX = 1024, /* uids with open connections */
+};
+
+void front_end(struct front *f, const char *why)
+{
+	struct broker *b = f->broker;
+	struct pending *p;
+
+	log_info("front.end", log_number("client", f->uid), log_text("why", why));
+	loop_unwatch(b->loop, &f->watch);
+	fd_close(&f->sock);
+	while ((p = LIST_FIRST(&f->pending)))
+		request_dropped(p, WIRE_CANCELLED);
+	process_end(&f->process);
+	LIST_REMOVE(f, next);
+	b->fronts_killed++;
+	free(f);
+}
+
+static struct front *front_of(const struct broker *b, uint32_t serial)
+{
+	struct front *f;
+
+	LIST_FOREACH(f, &b->fronts, next)
+	{
+		if (f->serial == serial)
+			return f;
+	}
+	return NULL;
+}
+
+static void hear_front(void *context, uint32_t events)
+{
+	struct front *f = context;
+	struct broker *b = f->broker;
+
+	(void)events;
+	for (int i = 0; i < RECORD_BATCH; i++) {
+		struct wire_request rq;
+		int fds[WIRE_FDS_MAX];
+		unsigned count = 0;
+		uint32_t serial = f->serial;
+		int r = wire_receive(f->sock, &rq, sizeof(rq), fds, WIRE_FDS_MAX, &count);
+
+		if (r == -EAGAIN)
+			return;
+		if (r != 1 || !wire_check_request(&rq, count)) {
+			for (unsigned n = 0; r == 1 && n < count; n++)
+				fd_close(&fds[n]);
+			front_end(f, r == 0 ? "it has gone" : "a record that is none");
+			return broker_work(b);
+		}
+		request_take(f, &rq, fds, count);
+		/* That may have been its end. */
+		f = front_of(b, serial);
+		if (!f)
+			return;
+	}
+}
+
+static noreturn void be_front(struct broker *b, int sock, uid_t uid)
+{
+	/* Ids of its own, from the end of the block: nobody else has them. */
+	uint32_t id = b->config->id_first + b->config->id_ranges * SPEC_ID_RANGE - 2 -
+		      uid % 4096;
+
+	struct err e = { 0 };
+
+	if (front_main(sock, id, id, &e) < 0)
+		log_err("front.failed", log_number("client", uid),
+			log_text("why", e.msg));
+	_exit(0);
+}
+
+static struct front *front_new(struct broker *b, uid_t uid, struct err *e)
+{
+	struct front *f = calloc(1, sizeof(*f));
+	int pair[2];
+
+	if (!f || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
+			     pair) < 0) {
+		free(f);
+		err_set(e, errno, "make a front");
+		return NULL;
+	}
+	*f = (struct front){ .broker = b,
+			     .uid = uid,
+			     .serial = ++b->next_serial,
+			     .sock = pair[0],
+			     .process = PROCESS_NONE,
+			     .watch = { .ready = hear_front, .context = f } };
+	LIST_INIT(&f->pending);
+	f->process.pid = fork();
+	if (f->process.pid == 0)
+		be_front(b, pair[1], uid);
+	close(pair[1]);
+	if (f->process.pid > 0)
+		f->process.pidfd = pidfd_open(f->process.pid, 0);
+	if (f->process.pid < 0 ||
+	    loop_watch(b->loop, &f->watch, f->sock, EPOLLIN, e) < 0) {
+		err_set(e, errno, "make a front");
+		close(pair[0]);
+		free(f);
+		return NULL;
+	}
+	LIST_INSERT_HEAD(&b->fronts, f, next);
+	return f;
+}
+
+static struct front *front_for(struct broker *b, uid_t uid, struct err *e)
+{
+	unsigned count = 0;
+	struct front *f;
+
+	LIST_FOREACH(f, &b->fronts, next)
+	{
+		if (f->uid == uid)
+			return f;
+		count++;
+	}
+	if (count >= FRONTS_MAX) {
+		err_say(e, EBUSY, "%d clients are being served", FRONTS_MAX);
+		return NULL;
+	}
+	return front_new(b, uid, e);
+}
+
+/* --- connections ------------------------------------------------------------------- */
+
+/* Those that anybody may be are told to the pool when they come. */
+int fronts_set_client(struct broker *b, uid_t uid, struct err *e)
+{
+	const struct client *c = access_find(b->access, uid);
+
+	return c ? pool_set_client(b->pool, uid, &c->pool, e) : 0;
+}
+
+/* Refused before a byte of it is read (E-53). */
+static void take_connection(struct broker *b, int connection)
+{
+	struct wire_reply reply = { .type = WIRE_CONNECTION };
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+	struct front *f;
+	struct err e;
+
+	if (getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+		return;
+	if (!access_find(b->access, peer.uid)) {
+		log_warning("connection.refused", log_number("uid", peer.uid));
+		return;
+	}
+	f = fronts_set_client(b, peer.uid, &e) == 0 ? front_for(b, peer.uid, &e) : NULL;
+	if (!f) {
+		log_warning("connection.refused", log_number("uid", peer.uid),
+			    log_text("why", e.msg));
+		return;
+	}
+	err_ignore(wire_send(f->sock, &reply, sizeof(reply), &connection, 1) < 0);
+}
+
+void fronts_hear_listener(void *context, uint32_t events)
+{
+	struct broker *b = context;
+
+	(void)events;
+	for (int i = 0; i < ACCEPT_BATCH; i++) {
+		auto_fd connection = accept4(b->settings->listener, NULL, NULL,
+					     SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (connection < 0)
+			return;
+		take_connection(b, connection);
+	}
+}
+
+bool fronts_know(const struct broker *b, pid_t pid)
+{
+	const struct front *f;
+
+	LIST_FOREACH(f, &b->fronts, next)
+	{
+		if (f->process.pid == pid)
+			return true;
+	}
+	return false;
+}

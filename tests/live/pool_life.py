@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sandboxes of the daemon: made once, used, stopped, started anew, taken over."""
+
+import threading
+
+from daemon import Daemon, Refused
+from harness import *
+
+
+def refused(error, function, *args, **kw):
+    """The parameters of the error that the call must end with."""
+    try:
+        function(*args, **kw)
+    except Refused as e:
+        eq(e.name, error, "error")
+        return e.parameters
+    raise AssertionError(f"{error} was expected")
+
+
+def shell(c, name, script, **kw):
+    """Runs a script in the sandbox; gives result and standard output."""
+    import base64
+
+    reply = c.call("Exec", name=name, argv=["sh", "-c", script], **kw)
+    return reply["result"], base64.b64decode(reply.get("stdout") or "").decode()
+
+
+def wait_state(c, name, state, seconds=10):
+    def look():
+        found = [s for s in c.call("List", all=True)["sandboxes"] if s["name"] == name]
+        return found and found[0]["state"] == state and found[0]
+
+    return wait_until(look, seconds, f"{name} being {state}")
+
+
+@case("ensure makes a sandbox once; exec runs in it; stop and rm take it down", timeout=40)
+def whole_life():
+    with Daemon() as d:
+        c = d.connect()
+        reply = c.call("Ensure", name="a")
+        ok(reply["created"], "it was made")
+        eq(reply["sandbox"]["state"], "running")
+        again = c.call("Ensure", name="a")
+        ok(not again["created"], "made once")
+        eq(again["sandbox"]["id"], reply["sandbox"]["id"])
+        result, text = shell(c, "a", "echo hello; id -u; exit 7")
+        eq((result["reason"], result["exit_code"], text), ("exit", 7, "hello\n1000\n"))
+        shell(c, "a", "echo kept > /tmp/file")
+        eq(shell(c, "a", "cat /tmp/file")[1], "kept\n")
+        c.call("Stop", name="a", grace=0)
+        eq(wait_state(c, "a", "stopped")["id"], "")
+        result, text = shell(c, "a", "cat /tmp/file; echo new")
+        eq(text, "new\n", "a stopped one is started anew, empty")
+        eq(wait_state(c, "a", "running")["generation"], 2)
+        eq(refused("WrongState", c.call, "Remove", name="a")["state"], "running")
+        c.call("Remove", name="a", force=True)
+        refused("NoSuchSandbox", c.call, "Touch", name="a")
+        eq(c.call("List", all=True)["sandboxes"], [])
+
+
+@case("any number of callers at once get one sandbox", ids=["E-60"], timeout=40)
+def many_callers():
+    with Daemon() as d:
+        replies = []
+
+        def caller():
+            c = d.connect()
+            replies.append(c.call("Ensure", name="one"))
+            c.close()
+
+        threads = [threading.Thread(target=caller) for _ in range(20)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        eq(len(replies), 20)
+        eq(sum(r["created"] for r in replies), 1, "makers")
+        eq(len({r["sandbox"]["id"] for r in replies}), 1, "sandboxes")
+
+
+@case("another request for the same name is a conflict that names the field", timeout=30)
+def conflicts():
+    with Daemon() as d:
+        c = d.connect()
+        c.call("Ensure", name="a", env={"A": "1"}, limits={"memory": 64 << 20})
+        eq(refused("Conflict", c.call, "Ensure", name="a", env={"A": "2"}, limits={"memory": 64 << 20})["field"], "env")
+        eq(refused("Conflict", c.call, "Ensure", name="a", env={"A": "1"})["field"], "limits")
+
+
+@case("a client sees and touches its own sandboxes alone; others' are as if they were not there", ids=["E-53", "E-57"], timeout=40)
+def two_clients():
+    with Daemon() as d:
+        a, b = d.connect(uid=4001), d.connect(uid=4002)
+        a.call("Ensure", name="mine")
+        for method, more in (("Touch", {}), ("Inspect", {}), ("Stop", {}), ("Pause", {}), ("Execs", {}),
+                             ("Remove", {"force": True}), ("Exec", {"argv": ["true"]}),
+                             ("Kill", {"exec": "x1", "signal": 9}), ("Wait", {"exec": "x1"})):
+            theirs = refused("NoSuchSandbox", b.call, method, name="mine", **more)
+            none = refused("NoSuchSandbox", b.call, method, name="none", **more)
+            eq(set(theirs), set(none), method)
+        eq(b.call("List", all=True)["sandboxes"], [])
+        b.call("Ensure", name="mine")
+        eq(b.call("Shutdown", remove=True)["stopped"], 1)
+        eq(wait_state(a, "mine", "running")["generation"], 1)
+
+
+@case("kill -9 of the daemon: sandboxes live on and are taken over, commands are ended", ids=["FI-02", "FI-03", "R-06"], timeout=60)
+def killed_daemon():
+    with Daemon() as d:
+        c = d.connect()
+        first = c.call("Ensure", name="a", labels={"k": "v"})["sandbox"]
+        shell(c, "a", "echo kept > /tmp/file")
+        c.call("Ensure", name="stopped")
+        c.call("Stop", name="stopped", grace=0)
+        c.call("Exec", name="a", argv=["sh", "-c", "setsid sleep 1000 & sleep 1000"], detach=True)
+        d.restart()
+        c = d.connect()
+        now = {s["name"]: s for s in c.call("List", all=True)["sandboxes"]}
+        eq(set(now), {"a", "stopped"})
+        eq((now["a"]["state"], now["a"]["id"], now["a"]["labels"]), ("running", first["id"], {"k": "v"}))
+        eq(now["stopped"]["state"], "stopped")
+        wait_until(lambda: shell(c, "a", "ls /proc | grep -c '^[0-9]'")[1].strip() in ("3", "4", "5"), 10, "old commands gone")
+        eq(shell(c, "a", "cat /tmp/file")[1], "kept\n")
+        ok(not c.call("Ensure", name="a", labels={"k": "v"})["created"])
+
+
+@case("PID 1 killed: the sandbox is seen to be dead, and the next ensure makes a new generation", ids=["FI-04"], timeout=40)
+def killed_init():
+    with Daemon() as d:
+        c = d.connect()
+        box = c.call("Ensure", name="a")["sandbox"]
+        init = [p for p in pids() if comm_of(p) == "carrel-init" and box["id"] in read(f"/proc/{p}/cgroup")]
+        os.kill(init[0], signal.SIGKILL)
+        wait_state(c, "a", "stopped", 5)
+        eq(c.call("Ensure", name="a")["sandbox"]["generation"], 2)
+
+
+@case("idle sandboxes are stopped; one with a command is not, however long that is silent", ids=["FI-22"], timeout=60)
+def idleness():
+    with Daemon() as d:
+        c = d.connect()
+        c.call("Ensure", name="idle", idle_timeout=1000)
+        c.call("Ensure", name="busy", idle_timeout=1000)
+        x = c.call("Exec", name="busy", argv=["sleep", "4"], detach=True)["started"]
+        wait_state(c, "idle", "stopped", 8)
+        eq(wait_state(c, "busy", "running")["execs"], 1)
+        eq(c.call("Wait", name="busy", exec=x)["result"]["reason"], "exit")
+        wait_state(c, "busy", "stopped", 8)
