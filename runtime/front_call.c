@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/base64.h"
 #include "base/fd.h"
 #include "base/str.h"
 #include "runtime/front_parts.h"
@@ -132,7 +133,7 @@ static bool put_chunk(struct call *call, unsigned which, size_t limit)
 		len = FRONT_CHUNK;
 	len = stream_copy(&call->capture->pipes[which].kept, call->sent[which], f->raw,
 			  len);
-	base64_encode(f->text, f->raw, len);
+	base64_encode(f->raw, len, f->text);
 	if (call->more)
 		put_text(call, head[which]);
 	conn_put(call->conn, f->text, base64_length(len));

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/base64.h"
 #include "base/fd.h"
 #include "runtime/front_parts.h"
 
@@ -302,7 +303,7 @@ char *capture_output(const struct capture *c, const struct request *rq)
 	if (!raw || !text)
 		return NULL;
 	len = stream_copy(&p->kept, (size_t)(start - oldest), raw, len);
-	base64_encode(text, raw, len);
+	base64_encode(raw, len, text);
 	parameters = json_pack("{s:I, s:s%, s:I, s:b}", "start", (json_int_t)start,
 			       "data", text, base64_length(len), "next",
 			       (json_int_t)(start + len), "end", p->fd < 0);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/str.h"
 #include "runtime/request_fields.h"
 #include "runtime/stream.h"
@@ -78,11 +79,14 @@ static int take_choice(const struct field *f, const json_t *value, struct reques
 static int take_base64(const json_t *value, struct request *rq)
 {
 	const char *text = json_string_value(value);
+	size_t length = json_string_length(value);
 
 	if (!text)
 		return -EINVAL;
-	return base64_decode(text, json_string_length(value), &rq->input,
-			     &rq->input_size);
+	rq->input = malloc(length / 4 * 3 + 1);
+	if (!rq->input)
+		return -ENOMEM;
+	return base64_decode(text, length, rq->input, &rq->input_size);
 }
 
 /* --- strings ----------------------------------------------------------------------- */

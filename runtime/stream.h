@@ -42,13 +42,3 @@ size_t stream_kept(const struct stream *s);
 
 /* Copies kept bytes, from the `at`th on, into buf. Returns how many, at most `size`. */
 size_t stream_copy(const struct stream *s, size_t at, char *buf, size_t size);
-
-/* The length of `len` bytes in base64. */
-size_t base64_length(size_t len);
-
-/* Encodes; buf has base64_length(len) bytes, and no NUL is added. */
-void base64_encode(char *buf, const char *data, size_t len);
-
-/* Decodes a whole text, which must be padded and have no bit too many. *ret is for
- * free(). −EINVAL, −ENOMEM. */
-must_check int base64_decode(const char *text, size_t len, char **ret, size_t *ret_len);

@@ -126,54 +126,6 @@ static void memory_grows_with_what_is_put_in(void **state)
 	stream_free(&s);
 }
 
-/* --- base64 */
-
-static void assert_base64(const char *bytes, size_t len, const char *text)
-{
-	char buf[64] = "";
-	char *back = NULL;
-	size_t back_len = 0;
-
-	assert_int_equal(base64_length(len), strlen(text));
-	base64_encode(buf, bytes, len);
-	assert_string_equal(buf, text);
-	assert_int_equal(base64_decode(text, strlen(text), &back, &back_len), 0);
-	assert_int_equal(back_len, len);
-	assert_memory_equal(back, bytes, len);
-	free(back);
-}
-
-/* The vectors of RFC 4648, section 10, and bytes that use its last two digits. */
-static void base64_is_that_of_the_rfc(void **state)
-{
-	(void)state;
-	assert_base64("", 0, "");
-	assert_base64("f", 1, "Zg==");
-	assert_base64("fo", 2, "Zm8=");
-	assert_base64("foo", 3, "Zm9v");
-	assert_base64("foob", 4, "Zm9vYg==");
-	assert_base64("fooba", 5, "Zm9vYmE=");
-	assert_base64("foobar", 6, "Zm9vYmFy");
-	assert_base64("\xfb\xff\xbf\0", 4, "+/+/AA==");
-}
-
-static void base64_that_is_none_is_refused(void **state)
-{
-	static const char *const wrong[] = {
-		"Z",        "Zg",   "Zg=",  "=",    "====", "Z===",  "Zh==", "Zm9=",
-		"Zg==Zg==", "Zg=g", "Zm 9", "Zm9-", "Zm9_", "Zm9\n", "Z=9v", "\xc3\xa4Zg",
-	};
-	char *back = NULL;
-	size_t len = 0;
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
-		if (base64_decode(wrong[i], strlen(wrong[i]), &back, &len) != -EINVAL)
-			fail_msg("%s is taken", wrong[i]);
-	}
-	assert_null(back);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -183,8 +135,6 @@ int main(void)
 		cmocka_unit_test(tail_alone_is_a_ring),
 		cmocka_unit_test(any_pieces_give_the_same_as_the_whole),
 		cmocka_unit_test(memory_grows_with_what_is_put_in),
-		cmocka_unit_test(base64_is_that_of_the_rfc),
-		cmocka_unit_test(base64_that_is_none_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
