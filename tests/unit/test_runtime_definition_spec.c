@@ -156,7 +156,7 @@ static void tmpfs_of_the_profile_are_read_as_options_are(void **state)
 		assert_int_equal(mount_on(spec, "/scratch")->size, 10 << 20);
 		assert_int_equal(mount_on(spec, "/a")->size, ROOTFS_TMPFS_SIZE);
 		assert_int_equal(mount_on(spec, "/tmp")->size, 1 << 20);
-		assert_int_equal(spec->files.count, 6);
+		assert_int_equal(spec->files.count, 7);
 		for (unsigned i = 1; i < spec->files.count; i++)
 			assert_true(strcmp(spec->files.mounts[i - 1].target,
 					   spec->files.mounts[i].target) < 0);

@@ -2,6 +2,7 @@
 /* Execs: output that the front carries, and detached ones. */
 #include <sys/stat.h>
 
+#include "base/base64.h"
 #include "runtime/stream.h"
 #include "tests/unit/test_runtime_front_lab.h"
 
