@@ -234,6 +234,20 @@ static const struct method *find_method(const char *name)
 	return NULL;
 }
 
+/* How many strings there can be among the values. */
+static size_t count_strings(const json_t *object)
+{
+	const char *name;
+	json_t *value;
+	size_t count = 0;
+
+	json_object_foreach((json_t *)object, name, value)
+	{
+		count += json_array_size(value) + 2 * json_object_size(value);
+	}
+	return count;
+}
+
 int request_parse(const char *method, const struct varlink_call *call,
 		  struct request *ret, struct varlink_error *ret_error)
 {
@@ -244,6 +258,9 @@ int request_parse(const char *method, const struct varlink_call *call,
 	if (!m)
 		return -ENOENT;
 	*ret = (struct request){ .more = call->more, .wire.type = m->type };
+	ret->strings = calloc(count_strings(call->parameters) + 1, sizeof(*ret->strings));
+	if (!ret->strings)
+		return -ENOMEM;
 	if (m->defaults)
 		m->defaults(ret);
 	r = request_take_fields(m->fields, m->count, call->parameters, &d);

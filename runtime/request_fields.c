@@ -91,31 +91,18 @@ static int take_base64(const json_t *value, struct request *rq)
 
 /* --- strings ----------------------------------------------------------------------- */
 
-/* Makes room for more strings. */
-static int grow_strings(struct request *rq, size_t more)
+static bool too_many(const struct request *rq, size_t more)
 {
-	const char **grown;
-
-	if (rq->string_count + more > WIRE_STRINGS_MAX)
-		return -EINVAL;
-	if (more == 0)
-		return 0;
-	grown = reallocarray(rq->strings, rq->string_count + more, sizeof(*grown));
-	if (!grown)
-		return -ENOMEM;
-	rq->strings = grown;
-	return 0;
+	return rq->string_count + more > WIRE_STRINGS_MAX;
 }
 
 static int take_arguments(const struct field *f, const json_t *value, struct request *rq)
 {
 	size_t count = json_array_size(value), size = 0;
-	int r;
 
-	if (!json_is_array(value) || count == 0)
+	if (!json_is_array(value) || count == 0 || too_many(rq, count))
 		return -EINVAL;
-	r = grow_strings(rq, count);
-	for (size_t i = 0; r == 0 && i < count; i++) {
+	for (size_t i = 0; i < count; i++) {
 		const json_t *one = json_array_get(value, i);
 
 		size += json_string_length(one) + 1;
@@ -123,9 +110,8 @@ static int take_arguments(const struct field *f, const json_t *value, struct req
 			return -EINVAL;
 		rq->strings[rq->string_count++] = json_string_value(one);
 	}
-	if (r == 0)
-		*(uint32_t *)place(rq, f->offset) = (uint32_t)count;
-	return r;
+	*(uint32_t *)place(rq, f->offset) = (uint32_t)count;
+	return 0;
 }
 
 static bool is_variable(const char *name)
@@ -164,11 +150,9 @@ static int take_environment(const struct field *f, const json_t *value,
 	char *to;
 	int r;
 
-	if (!json_is_object(value))
+	if (!json_is_object(value) || too_many(rq, count))
 		return -EINVAL;
 	r = environment_size(value, &size);
-	if (r == 0)
-		r = grow_strings(rq, count);
 	if (r < 0)
 		return r;
 	to = rq->text = malloc(size + 1);
@@ -193,13 +177,9 @@ static int take_labels(const struct field *f, const json_t *value, struct reques
 	size_t count = json_object_size(value), size = 0;
 	const char *name;
 	json_t *one;
-	int r;
 
-	if (!json_is_object(value))
+	if (!json_is_object(value) || too_many(rq, 2 * count))
 		return -EINVAL;
-	r = grow_strings(rq, 2 * count);
-	if (r < 0)
-		return r;
 	json_object_foreach((json_t *)value, name, one)
 	{
 		size += strlen(name) + json_string_length(one) + 2;

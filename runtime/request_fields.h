@@ -36,6 +36,6 @@ struct decode {
 
 /* Puts the object's values where the table says, in the order of the table; each kind of
  * strings at most once. −EINVAL: d->error says which field is unknown, absent or wrong.
- * −ENOMEM. */
+ * −ENOMEM. d->rq->strings must have room for all strings that there can be. */
 must_check int request_take_fields(const struct field *fields, unsigned count,
 				   const json_t *object, struct decode *d);

@@ -332,6 +332,20 @@ static int serve(struct daemon *d, struct err *e)
 	return r;
 }
 
+/* From before there is a socket: who sees that may want us to end at once. The broker
+ * takes them when it is ready. */
+static void hold_signals(void)
+{
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 /* Nothing of the caller's environment is for the daemon but what systemd tells it. */
 int main(int argc, char **argv)
 {
@@ -343,7 +357,7 @@ int main(int argc, char **argv)
 	char **rest;
 
 	(void)argc;
-	signal(SIGPIPE, SIG_IGN);
+	hold_signals();
 	umask(077);
 	if (options_parse(options, &d, argv + 1, &rest, &e) < 0 || *rest) {
 		fprintf(stderr, "carreld: %s%s\n", *rest ? "unexpected argument " : e.msg,

@@ -3,7 +3,6 @@
 #include <sys/stat.h>
 
 #include "base/base64.h"
-#include "runtime/stream.h"
 #include "tests/unit/test_runtime_front_lab.h"
 
 /* A command as the broker sees it. */
