@@ -20,7 +20,8 @@ enum {
 struct front {
 	LIST_ENTRY(front) next;
 	struct broker *broker;
-	uid_t uid;
+	uid_t uid; /* of its clients */
+	uint32_t id; /* its own, user and group */
 	uint32_t serial;
 	struct process process;
 	int sock;

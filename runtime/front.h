@@ -73,6 +73,11 @@ struct front_limits front_limits_defaults(void);
  * Closes `broker`. */
 must_check int front_serve(int broker, const struct front_limits *limits, struct err *e);
 
+/* As what the broker starts its own program again, with the id (user and group) as the
+ * only argument and its end of the pair as that descriptor. */
+#define FRONT_PROGRAM "carreld-front"
+enum { FRONT_SOCKET = 3 };
+
 /* The life of a front: in a child of the broker's, as root, without threads. Confines
  * itself to the ids, which must be nobody else's (confine.h), and serves. The caller must
  * exit with what it returns (0 or −errno) without doing anything else. Closes all other

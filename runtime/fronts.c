@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Connections, and the processes that speak with them. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <stdnoreturn.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
@@ -10,6 +12,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/str.h"
 #include "runtime/broker_state.h"
 #include "runtime/front.h"
 
@@ -76,18 +79,35 @@ static void hear_front(void *context, uint32_t events)
 	}
 }
 
-static noreturn void be_front(struct broker *b, int sock, uid_t uid)
+/* From the end of the block, where nobody else's ids are, and no other front's. */
+static uint32_t free_id(const struct broker *b)
 {
-	/* Ids of its own, from the end of the block: nobody else has them. */
-	uint32_t id = b->config->id_first + b->config->id_ranges * SPEC_ID_RANGE - 2 -
-		      uid % 4096;
+	uint32_t id = b->config->id_first + b->config->id_ranges * SPEC_ID_RANGE - 2;
+	const struct front *f;
 
-	struct err e = { 0 };
+	for (;; id--) {
+		LIST_FOREACH(f, &b->fronts, next)
+		{
+			if (f->id == id)
+				break;
+		}
+		if (!f)
+			return id;
+	}
+}
 
-	if (front_main(sock, id, id, &e) < 0)
-		log_err("front.failed", log_number("client", uid),
-			log_text("why", e.msg));
-	_exit(0);
+/* As a new program: our memory has the names and environments of all clients. */
+static noreturn void be_front(uint32_t id, int sock)
+{
+	char text[12];
+	char *const argv[] = { FRONT_PROGRAM, text, NULL };
+	char *const envp[] = { NULL };
+
+	bug_on(str_format(text, sizeof(text), "%" PRIu32, id) < 0);
+	if (dup2(sock, FRONT_SOCKET) == FRONT_SOCKET)
+		execve("/proc/self/exe", argv, envp);
+	log_err("front.failed", log_text("why", strerror(errno)));
+	_exit(1);
 }
 
 static struct front *front_new(struct broker *b, uid_t uid, struct err *e)
@@ -103,6 +123,7 @@ static struct front *front_new(struct broker *b, uid_t uid, struct err *e)
 	}
 	*f = (struct front){ .broker = b,
 			     .uid = uid,
+			     .id = free_id(b),
 			     .serial = ++b->next_serial,
 			     .sock = pair[0],
 			     .process = PROCESS_NONE,
@@ -110,7 +131,7 @@ static struct front *front_new(struct broker *b, uid_t uid, struct err *e)
 	LIST_INIT(&f->pending);
 	f->process.pid = fork();
 	if (f->process.pid == 0)
-		be_front(b, pair[1], uid);
+		be_front(f->id, pair[1]);
 	close(pair[1]);
 	if (f->process.pid > 0)
 		f->process.pidfd = pidfd_open(f->process.pid, 0);

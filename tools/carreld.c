@@ -14,8 +14,10 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/num.h"
 #include "base/str.h"
 #include "runtime/broker.h" /* lint: the daemon is not behind the door */
+#include "runtime/front.h" /* lint: likewise */
 #include "runtime/notify.h" /* lint: likewise */
 #include "tools/config.h"
 #include "tools/config_daemon.h"
@@ -332,6 +334,19 @@ static int serve(struct daemon *d, struct err *e)
 	return r;
 }
 
+/* What the broker starts us as, to have a process that knows nothing of it. */
+static int be_front(const char *id)
+{
+	struct err e = { 0 };
+	uint64_t number;
+
+	if (!id || num_parse(id, 1, UINT32_MAX - 1, &number) < 0)
+		return EXIT_USAGE;
+	return front_main(FRONT_SOCKET, (uid_t)number, (gid_t)number, &e) < 0
+		       ? EXIT_FAILED
+		       : 0;
+}
+
 /* From before there is a socket: who sees that may want us to end at once. The broker
  * takes them when it is ready. */
 static void hold_signals(void)
@@ -356,7 +371,8 @@ int main(int argc, char **argv)
 	struct err e = { 0 };
 	char **rest;
 
-	(void)argc;
+	if (argc > 0 && !strcmp(argv[0], FRONT_PROGRAM))
+		return be_front(argv[1]);
 	hold_signals();
 	umask(077);
 	if (options_parse(options, &d, argv + 1, &rest, &e) < 0 || *rest) {
