@@ -100,6 +100,7 @@ must_check int cgroup_host_open_below(const char *parent,
 				      const struct cgroup_limits *limits,
 				      struct cgroup_host *ret, struct err *e);
 
+/* Harmless on one that was never opened, whose directories are −1. */
 void cgroup_host_close(struct cgroup_host *host);
 
 /* Makes the v2 group called `name`, where PID 1 can be born. `host` must outlive *ret,
