@@ -117,26 +117,31 @@ int cgroup_freeze(int dir, bool frozen, struct err *e)
 	return r;
 }
 
-int cgroup_reclaim_memory(const struct cgroup_place *place, struct err *e)
+/* v1 takes back what it finds; v2 wants to know how much, and says so when there was
+ * less: all it could find was less than all there is. */
+static int reclaim_in(int dir)
 {
-	int tree = cgroup_tree_of(place->host, CGROUP_MEMORY), r;
 	char used[32];
 	ssize_t n;
+	int r = fd_write_at(dir, "memory.force_empty", "0");
 
-	if (tree < 0)
-		return err_say(e, ENOTSUP, "this host has no memory controller");
-	if (tree > 0) {
-		r = fd_write_at(place->dir[tree], "memory.force_empty", "0");
-	} else {
-		n = fd_read_at(place->dir[0], "memory.current", used, sizeof(used));
-		r = n < 0 ? (int)n : fd_write_at(place->dir[0], "memory.reclaim", used);
-		/* All it could find was less than all there is. */
-		if (r == -EAGAIN)
-			r = 0;
+	if (r != -ENOENT)
+		return r;
+	n = fd_read_at(dir, "memory.current", used, sizeof(used));
+	r = n < 0 ? (int)n : fd_write_at(dir, "memory.reclaim", used);
+	return r == -EAGAIN ? 0 : r;
+}
+
+int cgroup_reclaim_memory(const int *dirs, struct err *e)
+{
+	for (int i = 0; i < CGROUP_TREE_MAX; i++) {
+		int r = dirs[i] >= 0 ? reclaim_in(dirs[i]) : -ENOENT;
+
+		if (r == -ENOENT)
+			continue;
+		return r < 0 ? err_set(e, -r, "have the kernel take back memory") : 0;
 	}
-	if (r == -ENOENT)
-		r = -ENOTSUP;
-	return r < 0 ? err_set(e, -r, "have the kernel take back memory") : 0;
+	return err_say(e, ENOTSUP, "the kernel has no means to take back memory");
 }
 
 int cgroup_read_limits(const struct cgroup_place *place, struct cgroup_limits *ret,

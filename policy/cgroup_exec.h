@@ -94,5 +94,6 @@ must_check int cgroup_exec_sweep(const struct cgroup_place *place, struct err *e
  * (−EBUSY: not within five seconds) it is thawed. */
 must_check int cgroup_freeze(int dir, bool frozen, struct err *e);
 
-/* Has the kernel take back what memory it can. −ENOTSUP: it has no means for that. */
-must_check int cgroup_reclaim_memory(const struct cgroup_place *place, struct err *e);
+/* Has the kernel take back what memory it can of the group, which `dirs` has in each
+ * hierarchy (CGROUP_TREE_MAX; −1: not there). −ENOTSUP: it has no means for that. */
+must_check int cgroup_reclaim_memory(const int *dirs, struct err *e);

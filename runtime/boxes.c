@@ -245,6 +245,8 @@ static void built(void *context, const struct worker_result *result, int *fds,
 	box->resident.slot = result->slot;
 	if (r == 0)
 		r = open_resident(box, result->slot, &e);
+	if (r < 0)
+		boxes_have_strays(b);
 	ready(box, r, &e);
 	box_order_done(box);
 	broker_work(b);
@@ -296,11 +298,28 @@ void box_build(struct box *box)
 		pool_created(b->pool, loop_now(b->loop), box->id, false);
 }
 
+/* The configuration may be another one than when it was defined. */
+static int complete_anew(struct box *box, struct err *e)
+{
+	const struct client *c = access_find(box->broker->access, box->definition.client);
+	struct wire_ensure fresh = box->definition.asked;
+	struct wire_error why;
+
+	if (!c)
+		return err_say(e, EPERM, "configuration: its client is not served");
+	if (access_check_ensure(box->broker->access, c, &fresh, &why) < 0)
+		return err_say(e, EPERM, "%s: %s", why.what, why.why);
+	box->definition.completed = fresh;
+	return 0;
+}
+
 static void create(struct box *box, uint64_t generation)
 {
 	box->definition.generation = generation;
 	box->asked_ms = steps_now_ms();
-	if (!spares_bind(box))
+	if (complete_anew(box, &box->failure) < 0)
+		ready(box, box->failure.code, &box->failure);
+	else if (!spares_bind(box))
 		box_build(box);
 }
 

@@ -53,13 +53,22 @@ static int take_in(struct broker *b, uint32_t slot, struct err *e)
 	return box_taken_in(box, &resident, e);
 }
 
+enum {
+	STRAYS_MS = 100, /* before a look for what nobody has */
+	AGAIN_MS = 1000, /* and after one could not be removed */
+};
+
 static void swept(void *context, const struct worker_result *result, int *fds,
 		  unsigned count)
 {
-	(void)context;
-	(void)result;
+	struct broker *b = context;
+	struct err e;
+
 	(void)fds;
 	(void)count;
+	if (result->code < 0)
+		err_ignore(loop_set_timer(b->loop, &b->stray_timer,
+					  loop_now(b->loop) + AGAIN_MS, &e) < 0);
 }
 
 /* What cannot be taken in is nobody's: dead, half-built, or without a label that makes
@@ -69,11 +78,17 @@ static int take_in_or_remove(void *context, uint32_t slot, struct err *e)
 	struct broker *b = context;
 	struct worker_order order = { .type = WORKER_REMOVE, .slot = slot };
 	struct err why;
+	int r = take_in(b, slot, &why);
 
-	if (take_in(b, slot, &why) == 0)
+	if (r == 0)
 		return 0;
+	/* Not its fault: it may be perfectly well. */
+	if (r == -EMFILE || r == -ENFILE || r == -ENOMEM) {
+		*e = why;
+		return err_wrap(e, "take in the sandbox of slot %u", slot);
+	}
 	log_info("sandbox.removed", log_number("slot", slot), log_text("why", why.msg));
-	return crew_order(b->crew, &order, NULL, 0, swept, NULL, e);
+	return crew_order(b->crew, &order, NULL, 0, swept, b, e);
 }
 
 static int take_in_stopped(void *context, struct definition *d, struct err *e)
@@ -105,6 +120,52 @@ int boxes_adopt(struct broker *b, struct err *e)
 						      .context = b },
 			e);
 	return r;
+}
+
+/* --- what nobody has ---------------------------------------------------------------- */
+
+static bool has_box(const struct broker *b, uint32_t slot)
+{
+	const struct box *box;
+	size_t cursor = 0;
+
+	while ((box = idmap_each(&b->boxes, &cursor))) {
+		if (box->resident.init.pidfd >= 0 && box->resident.slot == slot)
+			return true;
+	}
+	return false;
+}
+
+static int remove_stray(void *context, uint32_t slot, struct err *e)
+{
+	struct broker *b = context;
+	struct worker_order order = { .type = WORKER_REMOVE, .slot = slot };
+
+	if (has_box(b, slot) || spares_have(b, slot))
+		return 0;
+	log_info("sandbox.removed", log_number("slot", slot),
+		 log_text("why", "nobody has it"));
+	return crew_order(b->crew, &order, NULL, 0, swept, b, e);
+}
+
+void boxes_have_strays(struct broker *b)
+{
+	struct err e;
+
+	if (!b->stray_timer.place)
+		err_ignore(loop_set_timer(b->loop, &b->stray_timer,
+					  loop_now(b->loop) + STRAYS_MS, &e) < 0);
+}
+
+/* Not while any is being made: whose that will be is not known before it is there. */
+void boxes_look_for_strays(void *context)
+{
+	struct broker *b = context;
+	struct err e;
+
+	if (crew_is_building(b->crew) ||
+	    resident_each(b->config, remove_stray, b, &e) < 0)
+		boxes_have_strays(b);
 }
 
 /* --- the end ----------------------------------------------------------------------- */

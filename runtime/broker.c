@@ -35,21 +35,21 @@ uint64_t broker_time(void)
 
 static void tell_listeners(struct broker *b, uid_t client)
 {
+	struct pending *p, *next;
 	struct front *f;
-	struct pending *p;
 
 	LIST_FOREACH(f, &b->fronts, next)
 	{
 		if (f->uid != client)
 			continue;
-		LIST_FOREACH(p, &f->pending, next)
-		{
-			char *document;
+		for (p = LIST_FIRST(&f->pending); p; p = next) {
+			uint64_t from = b->event_count - 1;
 
-			if (p->type != WIRE_EVENTS)
-				continue;
-			document = document_events(b, client, b->event_count - 1);
-			pending_document(p, document, true);
+			/* One that cannot be told is answered with an error and gone. */
+			next = LIST_NEXT(p, next);
+			if (p->type == WIRE_EVENTS)
+				pending_document(p, document_events(b, client, from),
+						 true);
 		}
 	}
 }
@@ -104,6 +104,7 @@ void pending_forget(struct pending *p)
 	loop_clear_timer(b->loop, &p->timer);
 	idmap_take(&b->pendings, p->cookie);
 	LIST_REMOVE(p, next);
+	p->front->pending_count--;
 	free(p);
 }
 
@@ -194,7 +195,7 @@ void broker_work(struct broker *b)
 static void reload(struct broker *b)
 {
 	struct access *fresh = NULL;
-	struct front *f;
+	struct front *f, *next;
 	struct err e;
 
 	if (!b->settings->reload)
@@ -206,13 +207,16 @@ static void reload(struct broker *b)
 	access_free(b->access);
 	free(b->access);
 	b->access = fresh;
-	LIST_FOREACH(f, &b->fronts, next)
-	{
-		if (fronts_set_client(b, f->uid, &e) < 0)
+	for (f = LIST_FIRST(&b->fronts); f; f = next) {
+		next = LIST_NEXT(f, next);
+		if (!access_find(b->access, f->uid))
+			front_end(f, "its client is not served any more");
+		else if (fronts_set_client(b, f->uid, &e) < 0)
 			log_warning("reload.failed", log_text("why", e.msg));
 	}
 	crew_renew(b->crew, b->access);
-	spares_fill(b);
+	spares_renew(b);
+	broker_work(b);
 	log_info("reload.done");
 }
 
@@ -359,6 +363,8 @@ static int begin(struct broker *b, struct err *e)
 		return r;
 	b->pool_timer = (struct timer){ .due = tick, .context = b };
 	b->metrics_timer = (struct timer){ .due = save_metrics, .context = b };
+	b->accept_timer = (struct timer){ .due = fronts_listen_again, .context = b };
+	b->stray_timer = (struct timer){ .due = boxes_look_for_strays, .context = b };
 	b->started = broker_time() / 1000;
 	save_metrics(b);
 	b->spare_timer = (struct timer){ .due = spares_fill, .context = b };
@@ -412,11 +418,15 @@ static int drain(struct broker *b, struct err *e)
 	loop_unwatch(b->loop, &b->listener);
 	if (!b->access->keep_running)
 		boxes_stop_all(b);
-	boxes_end_execs(b);
 	broker_work(b);
-	while (r == 0 && (boxes_busy(b) || !crew_is_idle(b->crew)) &&
-	       loop_now(b->loop) < until)
+	while (r == 0) {
+		/* Again and again: some wait for a sandbox that is being made. */
+		boxes_end_execs(b);
+		if ((!boxes_busy(b) && crew_is_idle(b->crew)) ||
+		    loop_now(b->loop) >= until)
+			break;
 		r = loop_turn(b->loop, e);
+	}
 	return r;
 }
 

@@ -27,6 +27,7 @@ struct front {
 	int sock;
 	struct watch watch;
 	LIST_HEAD(, pending) pending;
+	unsigned pending_count;
 };
 
 /* A request that is not answered yet. */
@@ -41,6 +42,7 @@ struct pending {
 	LIST_ENTRY(pending) waiting; /* WAIT: of the exec's */
 	struct timer timer; /* STATS: the next one. STOP: the end of the grace */
 	uint64_t interval; /* STATS */
+	bool keep; /* WAIT: the result is not to be forgotten */
 	char name[WIRE_NAME_MAX + 1];
 };
 
@@ -75,6 +77,7 @@ struct exec {
 	uint32_t removal_delay;
 	bool counted; /* by the pool */
 	bool killed; /* by us, for `reason` */
+	bool waited; /* somebody has had its result, or nobody shall */
 	enum wire_reason reason;
 	struct wire_result result;
 };
@@ -136,6 +139,8 @@ struct broker {
 	uint64_t started; /* seconds since 1970 */
 	uint64_t fronts_killed;
 	struct timer metrics_timer; /* when the file is written next */
+	struct timer accept_timer; /* when connections are taken again */
+	struct timer stray_timer;
 	unsigned adopted;
 };
 
@@ -174,6 +179,8 @@ void broker_event(struct broker *b, uid_t client, const char *type, const char *
 
 /* A watch's: takes connections. */
 void fronts_hear_listener(void *broker, uint32_t events);
+/* After a pause for want of descriptors. A timer's. */
+void fronts_listen_again(void *broker);
 /* Tells the pool what that client may have. */
 must_check int fronts_set_client(struct broker *b, uid_t uid, struct err *e);
 bool fronts_know(const struct broker *b, pid_t pid);
@@ -235,6 +242,11 @@ void boxes_stop_all(struct broker *b);
 void boxes_end_execs(struct broker *b);
 /* Is it PID 1 of a sandbox, or a command? */
 bool boxes_know(const struct broker *b, pid_t pid);
+/* Soon: removes sandboxes that no box has, such as what a worker has made before it died.
+ */
+void boxes_have_strays(struct broker *b);
+/* A timer's. */
+void boxes_look_for_strays(void *broker);
 /* Is there anything that the end has to wait for? */
 bool boxes_busy(const struct broker *b);
 /* One order less; frees the box if that was what it lived for. */
@@ -257,6 +269,9 @@ void spares_fill(void *broker);
 /* Begins to make one the box's; false: there is none that fits. */
 bool spares_bind(struct box *box);
 bool spares_know(const struct broker *b, pid_t pid);
+bool spares_have(const struct broker *b, uint32_t slot);
+/* After a change of the configuration: all of them are made anew. */
+void spares_renew(struct broker *b);
 /* At the end of the daemon: the next one removes them. */
 void spares_let_go(struct broker *b);
 
@@ -269,6 +284,8 @@ must_check int exec_new(struct box *box, const struct wire_exec *asked, int *fds
 void exec_begin(struct exec *x);
 /* Ends it for that reason; the result follows when it is gone. */
 void exec_kill(struct exec *x, enum wire_reason reason);
+/* Its client does not want it any more, or another one does not. */
+void exec_cancel(struct exec *x);
 /* Before it has been admitted, or after its end. */
 void exec_free(struct exec *x);
 struct exec *exec_find(const struct box *box, const char *id);

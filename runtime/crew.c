@@ -121,7 +121,7 @@ static void take_result(void *context, uint32_t events)
 		return;
 	if (r == 1 && m->order) {
 		finish(m, &result, fds, count);
-		if (m->old || crew->idle_count > IDLE_MAX)
+		if (!m->order && (m->old || crew->idle_count > IDLE_MAX))
 			dismiss(m);
 	} else {
 		give_up(m, ECHILD, "the worker has died");
@@ -366,6 +366,11 @@ void crew_renew(struct crew *crew, const struct access *access)
 		else
 			dismiss(m);
 	}
+}
+
+bool crew_is_building(const struct crew *crew)
+{
+	return crew->building || !STAILQ_EMPTY(&crew->builds);
 }
 
 bool crew_is_idle(const struct crew *crew)

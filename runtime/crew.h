@@ -32,5 +32,8 @@ void crew_renew(struct crew *crew, const struct access *access);
 /* Is nothing under way, and nothing waiting? */
 bool crew_is_idle(const struct crew *crew);
 
+/* Is a build under way, or waiting? */
+bool crew_is_building(const struct crew *crew);
+
 /* Waits for those that have ended: after SIGCHLD. */
 void crew_reap(struct crew *crew);

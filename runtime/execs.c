@@ -24,6 +24,7 @@ enum {
 	OOM_STEP_MS = 5,
 	REMOVAL_MAX_MS = 1000, /* between two tries */
 	FORGET_MS = 600000, /* how long the result of a detached one is kept */
+	KEPT_MAX = 64, /* such results of a sandbox */
 	ARGV_SHOWN = 64, /* arguments in lists */
 };
 
@@ -40,7 +41,14 @@ static void close_fds(struct exec *x)
 void exec_free(struct exec *x)
 {
 	struct loop *loop = x->broker->loop;
+	struct pending *p;
 
+	/* It never came to an end, so there is no result. */
+	while ((p = LIST_FIRST(&x->waiters))) {
+		LIST_REMOVE(p, waiting);
+		p->exec = NULL;
+		request_fail(p, WIRE_NO_SUCH_EXEC, x->id, "");
+	}
 	close_fds(x);
 	loop_unwatch(loop, &x->ended);
 	loop_unwatch(loop, &x->oom);
@@ -216,6 +224,7 @@ static void conclude(struct exec *x)
 	while ((p = LIST_FIRST(&x->waiters))) {
 		LIST_REMOVE(p, waiting);
 		p->exec = NULL;
+		x->waited = x->waited || !p->keep;
 		answer(x, p);
 	}
 	broker_event(b, x->box->definition.client, "exec_end",
@@ -296,6 +305,24 @@ static void forget(void *context)
 	exec_free(context);
 }
 
+/* Who never waits for any must not fill the memory. */
+static void make_room(const struct box *box)
+{
+	struct exec *x, *oldest = NULL;
+	unsigned count = 0;
+
+	LIST_FOREACH(x, &box->execs, next)
+	{
+		if (!x->forget.place)
+			continue;
+		count++;
+		if (!oldest || x->forget.at <= oldest->forget.at)
+			oldest = x;
+	}
+	if (count >= KEPT_MAX)
+		exec_free(oldest);
+}
+
 /* Until everybody has left. Then a detached one is kept for those who ask for its end. */
 static void remove_groups(void *context)
 {
@@ -313,12 +340,28 @@ static void remove_groups(void *context)
 			return;
 	}
 	resident_exec_close(&x->running);
-	if (!x->asked.detach ||
+	make_room(x->box);
+	if (!x->asked.detach || x->waited ||
 	    loop_set_timer(b->loop, &x->forget, loop_now(b->loop) + FORGET_MS, &e) < 0)
 		exec_free(x);
 }
 
 /* --- the start --------------------------------------------------------------------- */
+
+/* A worker that died in the middle leaves what it had made. */
+static void end_rest(struct exec *x)
+{
+	struct resident_exec rest = RESIDENT_EXEC_NONE;
+	struct err e;
+
+	if (x->box->alive && resident_exec_open(&x->box->resident, &x->broker->host,
+						x->id, &rest, &e) == 0)
+		err_ignore(resident_exec_kill(&rest, &e) < 0);
+	resident_exec_close(&rest);
+	x->waited = true;
+	x->removal_delay = 1;
+	remove_groups(x);
+}
 
 static void fail(struct exec *x, int status, const char *why)
 {
@@ -326,7 +369,7 @@ static void fail(struct exec *x, int status, const char *why)
 	x->result.exit_code = status;
 	err_ignore(str_format(x->result.error, sizeof(x->result.error), "%s", why) < 0);
 	conclude(x);
-	exec_free(x);
+	end_rest(x);
 }
 
 static int watch_it(struct exec *x, struct err *e)
@@ -425,7 +468,8 @@ void exec_kill(struct exec *x, enum wire_reason reason)
 {
 	struct err e;
 
-	if (x->state == EXEC_ENDED)
+	/* One that waits for its sandbox runs in the next generation (FI-22). */
+	if (x->state == EXEC_ENDED || x->state == EXEC_WAITING)
 		return;
 	if (!x->killed)
 		x->reason = reason;
@@ -441,6 +485,21 @@ void exec_kill(struct exec *x, enum wire_reason reason)
 			err_ignore(resident_exec_kill(&early, &e) < 0);
 		resident_exec_close(&early);
 	}
+}
+
+void exec_cancel(struct exec *x)
+{
+	struct broker *b = x->broker;
+
+	if (x->state != EXEC_WAITING) {
+		exec_kill(x, WIRE_CANCELLED);
+		return;
+	}
+	if (x->pending)
+		pool_cancel(b->pool, loop_now(b->loop), x->pending->cookie);
+	x->killed = true;
+	x->reason = WIRE_CANCELLED;
+	fail(x, RUN_STATUS_FAILED, "");
 }
 
 static void expire(void *context)

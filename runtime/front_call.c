@@ -173,6 +173,9 @@ void call_pump(struct call *call)
 	if (!cap || call->oneway)
 		return;
 	if (call->stage == CALL_RUNS) {
+		/* Its pipes may be faster than the word that it has started. */
+		if (!*call->exec)
+			return;
 		if (call->more && !put_chunk(call, 0, cap->pipes[0].kept.head_len))
 			put_chunk(call, 1, cap->pipes[1].kept.head_len);
 		return;
@@ -249,8 +252,8 @@ static void take_result(struct call *call, const struct wire_reply *rp)
 	uint64_t truncated = 0;
 	struct err e;
 
-	/* Nobody waits for the end of a detached one. */
-	if (call->detach) {
+	/* A detached one that could not be started, whose client has gone. */
+	if (!call->conn) {
 		call_free(call);
 		return;
 	}

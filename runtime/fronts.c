@@ -18,6 +18,7 @@
 
 enum {
 	ACCEPT_BATCH = 16, /* connections taken in one turn */
+	ACCEPT_PAUSE_MS = 100, /* while there are no descriptors */
 	RECORD_BATCH = 32, /* records of one front taken in one turn */
 	FRONTS_MAX = 1024, /* uids with open connections */
 };
@@ -135,10 +136,12 @@ static struct front *front_new(struct broker *b, uid_t uid, struct err *e)
 	close(pair[1]);
 	if (f->process.pid > 0)
 		f->process.pidfd = pidfd_open(f->process.pid, 0);
-	if (f->process.pid < 0 ||
+	if (f->process.pidfd < 0 ||
 	    loop_watch(b->loop, &f->watch, f->sock, EPOLLIN, e) < 0) {
 		err_set(e, errno, "make a front");
+		/* Without its end of the pair it ends; the reaper waits for it. */
 		close(pair[0]);
+		fd_close(&f->process.pidfd);
 		free(f);
 		return NULL;
 	}
@@ -165,6 +168,16 @@ static struct front *front_for(struct broker *b, uid_t uid, struct err *e)
 }
 
 /* --- connections ------------------------------------------------------------------- */
+
+/* Who waits to be taken would wake us up all the time (FI-11). */
+static void stop_listening(struct broker *b)
+{
+	struct err e;
+
+	loop_unwatch(b->loop, &b->listener);
+	err_ignore(loop_set_timer(b->loop, &b->accept_timer,
+				  loop_now(b->loop) + ACCEPT_PAUSE_MS, &e) < 0);
+}
 
 /* Those that anybody may be are told to the pool when they come. */
 int fronts_set_client(struct broker *b, uid_t uid, struct err *e)
@@ -198,6 +211,16 @@ static void take_connection(struct broker *b, int connection)
 	err_ignore(wire_send(f->sock, &reply, sizeof(reply), &connection, 1) < 0);
 }
 
+void fronts_listen_again(void *context)
+{
+	struct broker *b = context;
+	struct err e;
+
+	if (!b->ending &&
+	    loop_watch(b->loop, &b->listener, b->settings->listener, EPOLLIN, &e) < 0)
+		stop_listening(b);
+}
+
 void fronts_hear_listener(void *context, uint32_t events)
 {
 	struct broker *b = context;
@@ -207,6 +230,9 @@ void fronts_hear_listener(void *context, uint32_t events)
 		auto_fd connection = accept4(b->settings->listener, NULL, NULL,
 					     SOCK_CLOEXEC | SOCK_NONBLOCK);
 
+		if (connection < 0 &&
+		    (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
+			return stop_listening(b);
 		if (connection < 0)
 			return;
 		take_connection(b, connection);

@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "runtime/broker_state.h"
+#include "runtime/front.h"
 
 /* --- answers ----------------------------------------------------------------------- */
 
@@ -329,10 +330,10 @@ static void wait_for(struct pending *p, const struct wire_request *rq)
 {
 	struct exec *x = find_exec(p, &rq->exec_ref);
 	struct wire_reply reply = { .type = WIRE_RESULT, .tag = p->tag };
-	bool detached = x && x->asked.detach;
 
 	if (!x)
 		return;
+	p->keep = rq->exec_ref.keep;
 	if (x->state != EXEC_ENDED) {
 		p->exec = x;
 		LIST_INSERT_HEAD(&x->waiters, p, waiting);
@@ -341,7 +342,8 @@ static void wait_for(struct pending *p, const struct wire_request *rq)
 	reply.result = x->result;
 	broker_reply(p->front, &reply, NULL, 0);
 	pending_forget(p);
-	if (detached && !rq->exec_ref.keep && x->forget.place)
+	x->waited = x->waited || !rq->exec_ref.keep;
+	if (x->waited && x->forget.place)
 		exec_free(x);
 }
 
@@ -364,11 +366,7 @@ static void cancel(struct pending *p, const struct wire_request *rq)
 
 	if (!x)
 		return;
-	/* One that still waits for its sandbox ends with who asked for it. */
-	if (x->state == EXEC_WAITING && x->pending)
-		request_dropped(x->pending, WIRE_CANCELLED);
-	else
-		exec_kill(x, WIRE_CANCELLED);
+	exec_cancel(x);
 	pending_done(p, 0);
 }
 
@@ -466,9 +464,11 @@ void request_dropped(struct pending *p, enum wire_reason reason)
 
 static struct pending *pending_new(struct front *f, const struct wire_request *rq)
 {
-	struct pending *p = calloc(1, sizeof(*p));
+	struct pending *p;
 	struct err e;
 
+	/* A front in its right mind has no more. */
+	p = f->pending_count < FRONT_CALLS_MAX ? calloc(1, sizeof(*p)) : NULL;
 	if (!p)
 		return NULL;
 	p->front = f;
@@ -480,6 +480,7 @@ static struct pending *pending_new(struct front *f, const struct wire_request *r
 		return NULL;
 	}
 	LIST_INSERT_HEAD(&f->pending, p, next);
+	f->pending_count++;
 	return p;
 }
 
@@ -499,10 +500,12 @@ void request_take(struct front *f, const struct wire_request *rq, int *fds,
 		front_end(f, "a tag that is in use");
 	} else {
 		p = pending_new(f, rq);
-		if (p)
-			serve(p, rq, &in);
+		if (!p)
+			front_end(f, "no room for its request");
+		else if (b->ending)
+			request_fail(p, WIRE_FAILED, "", "the daemon is about to end");
 		else
-			front_end(f, "no memory for its request");
+			serve(p, rq, &in);
 	}
 	for (unsigned i = 0; i < in.count; i++)
 		fd_close(&in.fds[i]);

@@ -15,7 +15,9 @@ static void inspected(void *context, const struct worker_result *result, int *fd
 	struct pending *p = idmap_get(&b->pendings, box->inspecting);
 
 	box->inspecting = 0;
-	if (p && result->code < 0)
+	if (p && box->forgotten)
+		request_fail(p, WIRE_NO_SUCH_SANDBOX, "", "");
+	else if (p && result->code < 0)
 		request_fail(p, WIRE_FAILED, "", result->err.msg);
 	else if (p)
 		pending_document(p, document_inspect(box, count ? fds[0] : -1), false);

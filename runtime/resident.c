@@ -379,16 +379,11 @@ int resident_freeze(const struct resident *r, bool frozen, struct err *e)
 
 int resident_reclaim_memory(const struct resident *r, struct err *e)
 {
-	const struct cgroup_limits none = { 0 };
-	struct cgroup_host host;
-	struct cgroup_place place;
-	int code = cgroup_host_open(&none, &host, e);
+	int dirs[CGROUP_TREE_MAX], code;
 
-	if (code < 0)
-		return code;
-	place = resident_place(r, &host);
-	code = cgroup_reclaim_memory(&place, e);
-	cgroup_host_close(&host);
+	memcpy(dirs, r->v1, sizeof(dirs));
+	dirs[0] = r->cgroup;
+	code = cgroup_reclaim_memory(dirs, e);
 	return code < 0 ? err_wrap(e, "%s", r->id) : 0;
 }
 

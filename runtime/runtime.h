@@ -27,6 +27,8 @@
  *	sandbox.c	the sandbox as a whole: prepare, start, take down
  *	init.c		the steps of PID 1 between clone and exec
  *	payload.c	the steps of the command between clone and exec
+ *	record.c	what a sandbox has on the host, written down before it is made
+ *	command.c	what all commands do alike between clone and exec
  *	steps.c		walking through such steps, and telling the keeper how it went
  *	keeper.c	waiting: signals, terminal, deadline, out of memory, exit
  *	probe.c		what the host's kernel can do, each proved by trying: the runner;

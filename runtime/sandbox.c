@@ -56,7 +56,8 @@ static int make_pipe(int *fds, struct err *e)
 static int prepare(const struct runtime_config *config, struct sandbox *sb, struct err *e)
 {
 	const struct spec *spec = sb->spec;
-	int r = cgroup_host_open(&spec->limits, &sb->host, e);
+	int r = cgroup_host_open_below(config->cgroup_parent, &spec->limits, &sb->host,
+				       e);
 
 	if (r == 0)
 		r = slot_acquire(config, &sb->slot, e);

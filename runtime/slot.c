@@ -542,12 +542,17 @@ int slot_each_resident(const struct runtime_config *config,
 		       void *context, struct err *e)
 {
 	auto_free bool *residents = calloc(config->id_ranges, sizeof(bool));
+	struct locked l = { .fd = -1 };
 	auto_fd state_dir = -1;
 	int r;
 
 	if (!residents)
 		return err_set(e, ENOMEM, "list residents");
 	r = slot_open_state_dir(config->state_dir, &state_dir, e);
+	/* A damaged table is made good before anything is believed of it. */
+	if (r == 0)
+		r = table_lock(state_dir, config, &l, e);
+	table_unlock(&l);
 	if (r == 0)
 		r = list_residents(config, state_dir, residents, e);
 	for (uint32_t i = 0; r == 0 && i < config->id_ranges; i++) {

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,15 +25,51 @@ struct spare {
 	struct definition definition; /* of an ensure that asks for nothing */
 	struct resident resident;
 	struct box *box; /* that it is being bound to */
+	struct watch died;
 	bool ready;
+	bool unfit; /* for anybody: to be removed as soon as it is there */
 };
 
 static void spare_free(struct spare *s)
 {
 	LIST_REMOVE(s, next);
+	loop_unwatch(s->broker->loop, &s->died);
 	resident_close(&s->resident);
 	definition_free(&s->definition);
 	free(s);
+}
+
+/* --- removing ---------------------------------------------------------------------- */
+
+static void discarded(void *context, const struct worker_result *result, int *fds,
+		      unsigned count)
+{
+	struct spare *s = context;
+	struct broker *b = s->broker;
+
+	(void)fds;
+	(void)count;
+	waitid(P_PIDFD, (id_t)s->resident.init.pidfd, NULL, WEXITED | WNOHANG);
+	spare_free(s);
+	if (result->code < 0) {
+		log_warning("spare.failed", log_text("why", result->err.msg));
+		boxes_have_strays(b);
+	}
+}
+
+static void discard(struct spare *s)
+{
+	struct worker_order order = { .type = WORKER_REMOVE, .slot = s->resident.slot };
+	struct broker *b = s->broker;
+	struct err e;
+
+	s->unfit = true;
+	s->ready = false;
+	loop_unwatch(b->loop, &s->died);
+	if (crew_order(b->crew, &order, NULL, 0, discarded, s, &e) < 0) {
+		spare_free(s);
+		boxes_have_strays(b);
+	}
 }
 
 /* --- making ------------------------------------------------------------------------ */
@@ -43,7 +80,7 @@ static unsigned count_of(const struct broker *b, const char *profile)
 	unsigned n = 0;
 
 	LIST_FOREACH(s, &b->spares, next)
-	n += !s->box && !strcmp(s->definition.completed.profile, profile);
+	n += !s->box && !s->unfit && !strcmp(s->definition.completed.profile, profile);
 	return n;
 }
 
@@ -71,12 +108,28 @@ static void made(void *context, const struct worker_result *result, int *fds,
 	if (r == 0)
 		r = resident_open(b->config, &b->host, result->slot, &s->resident, &label,
 				  &size, &e);
+	if (r == 0)
+		r = loop_watch(b->loop, &s->died, s->resident.init.pidfd, EPOLLIN, &e);
+	if (r == 0 && s->unfit)
+		return discard(s);
 	if (r == 0) {
 		s->ready = true;
 		return;
 	}
 	log_warning("spare.failed", log_text("why", e.msg));
 	spare_free(s);
+	boxes_have_strays(b);
+	try_again_later(b);
+}
+
+static void see_death(void *context, uint32_t events)
+{
+	struct spare *s = context;
+	struct broker *b = s->broker;
+
+	(void)events;
+	log_warning("spare.failed", log_text("why", "its PID 1 has died"));
+	discard(s);
 	try_again_later(b);
 }
 
@@ -114,6 +167,7 @@ static int make(struct broker *b, const struct profile *p, struct err *e)
 		return err_set(e, ENOMEM, "hold a spare");
 	s->broker = b;
 	s->resident = RESIDENT_NONE;
+	s->died = (struct watch){ .ready = see_death, .context = s };
 	s->definition.client = NOBODY;
 	s->definition.strings = calloc(1, sizeof(char *));
 	LIST_INSERT_HEAD(&b->spares, s, next);
@@ -150,43 +204,11 @@ static bool fits(const struct spare *s, const struct box *box)
 	const struct wire_ensure *has = &s->definition.completed,
 				 *wants = &box->definition.completed;
 
-	return s->ready && !s->box && !strcmp(has->profile, wants->profile) &&
+	return s->ready && !s->unfit && !s->box &&
+	       !strcmp(has->profile, wants->profile) &&
 	       !strcmp(has->hostname, wants->hostname) &&
 	       has->network == wants->network &&
 	       !memcmp(&has->limits, &wants->limits, sizeof(has->limits));
-}
-
-static bool is_alive(const struct spare *s)
-{
-	siginfo_t info = { 0 };
-
-	return waitid(P_PIDFD, (id_t)s->resident.init.pidfd, &info,
-		      WEXITED | WNOHANG | WNOWAIT) < 0 ||
-	       !info.si_pid;
-}
-
-static void discarded(void *context, const struct worker_result *result, int *fds,
-		      unsigned count)
-{
-	struct spare *s = context;
-
-	(void)fds;
-	(void)count;
-	if (result->code < 0)
-		log_warning("spare.failed", log_text("why", result->err.msg));
-	waitid(P_PIDFD, (id_t)s->resident.init.pidfd, NULL, WEXITED | WNOHANG);
-	spare_free(s);
-}
-
-/* One whose binding has failed may have something of the user's in it. */
-static void discard(struct spare *s)
-{
-	struct worker_order order = { .type = WORKER_REMOVE, .slot = s->resident.slot };
-	struct err e;
-
-	s->ready = false;
-	if (crew_order(s->broker->crew, &order, NULL, 0, discarded, s, &e) < 0)
-		spare_free(s);
 }
 
 static void bound(void *context, const struct worker_result *result, int *fds,
@@ -206,8 +228,10 @@ static void bound(void *context, const struct worker_result *result, int *fds,
 			err_ignore(loop_set_timer(b->loop, &b->spare_timer,
 						  loop_now(b->loop), &e) < 0);
 	} else {
+		/* It may have something of the user's in it. */
 		log_info("spare.unfit", log_text("why", result->err.msg));
 		discard(s);
+		try_again_later(b);
 		box_build(box);
 	}
 	box_order_done(box);
@@ -226,18 +250,46 @@ bool spares_bind(struct box *box)
 
 	LIST_FOREACH(s, &b->spares, next)
 	{
-		if (fits(s, box) && is_alive(s))
+		if (fits(s, box))
 			break;
 	}
 	if (!s || box_make_label(&box->definition, &label, &e) < 0)
 		return false;
 	order.resident = s->resident;
+	loop_unwatch(b->loop, &s->died);
 	s->box = box;
 	box->orders++;
 	if (crew_order(b->crew, &order, &label, 1, bound, s, &e) == 0)
 		return true;
 	box->orders--;
 	s->box = NULL;
+	discard(s);
+	return false;
+}
+
+void spares_renew(struct broker *b)
+{
+	struct spare *s, *next;
+
+	for (s = LIST_FIRST(&b->spares); s; s = next) {
+		next = LIST_NEXT(s, next);
+		if (s->ready && !s->box)
+			discard(s);
+		else
+			s->unfit = true;
+	}
+	spares_fill(b);
+}
+
+bool spares_have(const struct broker *b, uint32_t slot)
+{
+	const struct spare *s;
+
+	LIST_FOREACH(s, &b->spares, next)
+	{
+		if (s->resident.init.pidfd >= 0 && s->resident.slot == slot)
+			return true;
+	}
 	return false;
 }
 

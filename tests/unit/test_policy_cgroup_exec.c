@@ -395,7 +395,7 @@ static void memory_is_taken_back(void **state)
 	struct fixture *f = fixture(state);
 	struct err e = { 0 };
 
-	if (cgroup_reclaim_memory(&f->place, &e) < 0)
+	if (cgroup_reclaim_memory(f->place.dir, &e) < 0)
 		fail_msg("%s", e.msg);
 }
 
