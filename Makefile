@@ -83,7 +83,7 @@ $(BUILD)/carrel $(BUILD)/carreld: $(BUILD)/%: $(BUILD)/obj/tools/%.o $(BUILD)/li
 
 # Not static: the descriptions of terminals and the library that reads them are the host's.
 $(BUILD)/carrel-top: $(TOP_OBJ) $(BUILD)/libcarrel.a
-	$(CC) $(filter-out -static-pie,$(LDFLAGS)) -pie -o $@ $^ -l:libjansson.a -lncursesw -ltinfo
+	$(CC) $(LDFLAGS) -o $@ $^ -l:libjansson.a -l:libncursesw.a -l:libtinfo.a
 
 # No libc, no sanitizer: it runs alone in the sandbox.
 $(BUILD)/carrel-init: tools/carrel-init.c

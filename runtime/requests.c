@@ -241,6 +241,16 @@ static void stop(struct pending *p, const struct wire_request *rq)
 	look_at_grace(p);
 }
 
+/* What was asked for is so. */
+static void changed(struct pending *p)
+{
+	if (p->type == WIRE_PAUSE || p->type == WIRE_UNPAUSE)
+		broker_event(p->front->broker, p->front->uid,
+			     p->type == WIRE_PAUSE ? "pause" : "unpause", p->name, NULL,
+			     NULL);
+	pending_done(p, 0);
+}
+
 typedef enum pool_verdict (*pool_change)(struct pool *pool, uint64_t now, uint32_t client,
 					 const char *name, uint64_t cookie,
 					 pool_id *ret_id);
@@ -255,7 +265,7 @@ static void change(struct pending *p, const char *name, pool_change function)
 	verdict = function(b->pool, loop_now(b->loop), p->front->uid, name, p->cookie,
 			   &p->box);
 	if (verdict == POOL_ADMITTED)
-		pending_done(p, 0);
+		changed(p);
 	else if (verdict != POOL_WAITS)
 		refuse(p, verdict);
 }
@@ -526,7 +536,7 @@ void request_admitted(struct broker *b, const struct pool_action *action)
 	else if (p->type == WIRE_ENSURE && box)
 		pending_sandbox(p, box, action->created);
 	else
-		pending_done(p, 0);
+		changed(p);
 }
 
 static void fail_start(struct pending *p, const struct box *box)

@@ -137,12 +137,15 @@ static void forward_signals(struct attached *at)
 
 static int take_start(struct attached *at, struct client_reply *reply, struct err *e)
 {
+	int master;
+
 	at->exec = json_incref(json_object_get(reply->parameters, "started"));
 	if (!at->how->terminal)
 		return 0;
-	if (reply->fd < 0)
+	master = client_take_descriptor(at->client);
+	if (master < 0)
 		return err_say(e, EPROTO, "carreld has sent no terminal");
-	return terminal_start(&at->terminal, fd_take(&reply->fd), e);
+	return terminal_start(&at->terminal, master, e);
 }
 
 /* What is in one reply. */
@@ -179,7 +182,7 @@ static bool ended(const struct attached *at)
 static int take_replies(struct attached *at, struct err *e)
 {
 	while (!ended(at)) {
-		struct client_reply reply = CLIENT_REPLY_NONE;
+		struct client_reply reply = { 0 };
 		int r = client_try_receive(at->client, &reply, e);
 
 		if (r == -EAGAIN)

@@ -117,7 +117,7 @@ static int take_samples(struct top *t, const struct client_reply *reply, struct 
 /* One reply, if a whole one is there. */
 static int look(struct top *t, struct err *e)
 {
-	struct client_reply reply = CLIENT_REPLY_NONE;
+	struct client_reply reply = { 0 };
 	int r = client_try_receive(&t->stats, &reply, e);
 
 	if (r == -EAGAIN)
@@ -133,7 +133,7 @@ static int print_once(struct top *t, struct err *e)
 	int r = ask_for_stats(t, FIRST_INTERVAL_MS, e);
 
 	while (r == 0 && t->looks < 2) {
-		struct client_reply reply = CLIENT_REPLY_NONE;
+		struct client_reply reply = { 0 };
 
 		r = client_receive(&t->stats, &reply, e);
 		if (r == 0)

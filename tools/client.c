@@ -219,8 +219,7 @@ static int fill(struct client_link *c, struct err *e)
 }
 
 /* One message, decoded. */
-static int decode(struct client_link *c, const char *text, size_t size,
-		  struct client_reply *ret, struct err *e)
+static int decode(const char *text, size_t size, struct client_reply *ret, struct err *e)
 {
 	json_t *object = json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL);
 	const char *error = json_string_value(json_object_get(object, "error"));
@@ -236,7 +235,6 @@ static int decode(struct client_link *c, const char *text, size_t size,
 			.parameters =
 				parameters ? json_incref(parameters) : json_object(),
 			.continues = client_flag(object, "continues"),
-			.fd = fd_take(&c->passed),
 		};
 	}
 	json_decref(object);
@@ -255,7 +253,7 @@ int client_try_receive(struct client_link *c, struct client_reply *ret, struct e
 
 		if (nul) {
 			c->start += (size_t)(nul - text) + 1;
-			return decode(c, text, (size_t)(nul - text), ret, e);
+			return decode(text, (size_t)(nul - text), ret, e);
 		}
 		looked = have;
 		r = fill(c, e);
@@ -284,15 +282,19 @@ int client_receive(struct client_link *c, struct client_reply *ret, struct err *
 void client_reply_free(struct client_reply *r)
 {
 	json_decref(r->parameters);
-	fd_close(&r->fd);
-	*r = CLIENT_REPLY_NONE;
+	*r = (struct client_reply){ 0 };
+}
+
+int client_take_descriptor(struct client_link *c)
+{
+	return fd_take(&c->passed);
 }
 
 int client_call(struct client_link *c, const char *method, json_t *parameters,
 		json_t **ret, struct err *e)
 {
 	struct client_request rq = { .method = method, .parameters = parameters };
-	struct client_reply reply = CLIENT_REPLY_NONE;
+	struct client_reply reply = { 0 };
 	int r = client_send(c, &rq, e);
 
 	if (r == 0)

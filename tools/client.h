@@ -30,10 +30,7 @@ struct client_link {
 struct client_reply {
 	json_t *parameters; /* an object; owned */
 	bool continues; /* more replies follow */
-	int fd; /* that came with it, owned; −1: none */
 };
-
-#define CLIENT_REPLY_NONE ((struct client_reply){ .fd = -1 })
 
 /* Which socket is meant: `host` ("unix:///path"), or else CARREL_HOST, or else
  * CLIENT_SOCKET. *ret_path lives as long as `host` and the environment. */
@@ -69,6 +66,10 @@ must_check int client_receive(struct client_link *c, struct client_reply *ret,
 must_check int client_try_receive(struct client_link *c, struct client_reply *ret,
 				  struct err *e);
 void client_reply_free(struct client_reply *r);
+
+/* The descriptor that has come with the last reply or an earlier one, now the caller's;
+ * −1: none. The kernel may hand it out with bytes of a reply before its own. */
+int client_take_descriptor(struct client_link *c);
 
 /* Sends a call and waits for its only reply, whose parameters are the caller's. */
 must_check int client_call(struct client_link *c, const char *method, json_t *parameters,

@@ -3,15 +3,13 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "base/base64.h"
-#include "base/fd.h"
 #include "base/num.h"
 #include "base/str.h"
+#include "tools/attach_input.h"
 #include "tools/carrel.h"
 #include "tools/human.h"
 #include "tools/table.h"
@@ -277,21 +275,12 @@ int cmd_wait(char **argv)
 /* Writes what one reply brings, and says what is gone. */
 static int write_output(const json_t *reply, uint64_t offset, struct err *e)
 {
-	const json_t *data = json_object_get(reply, "data");
 	uint64_t start = (uint64_t)client_int(reply, "start");
-	size_t length = json_string_length(data), size = 0;
-	auto_free char *bytes = malloc(length + 1);
-	int r;
 
-	if (!bytes)
-		return err_set(e, ENOMEM, "decode output");
 	if (start > offset)
 		fprintf(stderr, "carrel: logs: %llu bytes are gone\n",
 			(unsigned long long)(start - offset));
-	if (length && base64_decode(json_string_value(data), length, bytes, &size) < 0)
-		return err_say(e, EPROTO, "the output that carreld sends is no base64");
-	r = fd_write_all(STDOUT_FILENO, bytes, size);
-	return r < 0 ? err_set(e, -r, "write to standard output") : 0;
+	return attach_write(STDOUT_FILENO, json_object_get(reply, "data"), e);
 }
 
 static json_t *output_parameters(const struct verb_args *a, char **words)

@@ -69,7 +69,7 @@ static int stats(struct verb_args *a, struct client_link *c, char **words, struc
 	}
 	r = client_send(c, &rq, e);
 	for (unsigned looks = 0; r == 0 && (refresh || looks < 2); looks++) {
-		struct client_reply reply = CLIENT_REPLY_NONE;
+		struct client_reply reply = { 0 };
 		struct samples now = { 0 };
 
 		r = client_receive(c, &reply, e);
@@ -133,7 +133,7 @@ static int events(struct verb_args *a, struct client_link *c, char **words, stru
 
 	(void)words;
 	while (r == 0 && more) {
-		struct client_reply reply = CLIENT_REPLY_NONE;
+		struct client_reply reply = { 0 };
 		size_t i;
 		json_t *event;
 

@@ -95,10 +95,11 @@ static int exec_parameters(const struct run_args *a, const char *name, json_t **
 	json_t *p = verb_named(name);
 	int r = verb_add_words(p, "argv", "the command", a->spec.argv, e);
 
-	if (r == 0 && (verb_add_text(p, "cwd", a->spec.directory) < 0 ||
-		       verb_add_int(p, "uid", a->spec.uid) < 0 ||
-		       verb_add_int(p, "gid", a->spec.gid) < 0 ||
-		       verb_add_int(p, "timeout", a->spec.timeout_ms) < 0))
+	if (r == 0 &&
+	    (verb_add_text(p, "cwd", a->spec.directory ? a->spec.directory : "/") < 0 ||
+	     verb_add_int(p, "uid", a->spec.uid) < 0 ||
+	     verb_add_int(p, "gid", a->spec.gid) < 0 ||
+	     verb_add_int(p, "timeout", a->spec.timeout_ms) < 0))
 		r = err_set(e, ENOMEM, "encode the command");
 	if (r == 0)
 		r = verb_add_pairs(p, "env", "environment variable", a->env.list, e);
