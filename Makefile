@@ -48,7 +48,7 @@ objects = $(patsubst %,$(BUILD)/obj/%.o,$(basename $(1)))
 # Programs with a main of their own, and what only the build itself runs.
 BENCH    := $(sort $(wildcard tools/bench*.c tools/floor*.c))
 TOP      := $(sort $(wildcard tools/carrel-top*.c))
-MAINS    := tools/carrel-init.c tools/carrel.c tools/carreld.c $(TOP) $(BENCH) $(sort $(wildcard policy/seccomp_gen*.c policy/seccomp_rules*.c)) \
+MAINS    := tools/carrel-init.c tools/carrel.c tools/carreld.c tools/pool_bench.c $(TOP) $(BENCH) $(sort $(wildcard policy/seccomp_gen*.c policy/seccomp_rules*.c)) \
 	$(sort $(wildcard netns/*_gen.c netns/*_rules.c))
 LIB_DIRS := base rootfs netns policy runtime
 LIB_OBJ  := $(call objects,$(filter-out $(MAINS),$(foreach d,$(LIB_DIRS),$(call sources,$(d)))))
@@ -246,6 +246,9 @@ bench: deps-check
 	@tools/bench-network $(BUILD)/carrel
 
 $(BUILD)/bench: $(BENCH_OBJ) $(BUILD)/libcarrel.a
+	$(CC) $(LDFLAGS) -o $@ $^ -l:libjansson.a
+
+$(BUILD)/pool-bench: $(BUILD)/obj/tools/pool_bench.o $(BUILD)/libcarrel.a
 	$(CC) $(LDFLAGS) -o $@ $^ -l:libjansson.a
 
 # --- installation --------------------------------------------------------------------

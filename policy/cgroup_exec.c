@@ -173,10 +173,22 @@ static unsigned limited(const struct cgroup_limits *l)
 	       (l->cpu_milli ? 1u << CGROUP_CPU : 0);
 }
 
-static int make_v1(const struct cgroup_place *place, unsigned tree, const char *id,
-		   bool own, struct cgroup_exec *x, struct err *e)
+/* One that has been prepared is taken. */
+static int make_or_take(int parent, const char *id, bool prepared, int *ret,
+			struct err *e)
 {
-	int r = own ? cgroup_make_dir(place->dir[tree], id, &x->dir[tree], e) : 0;
+	int r = cgroup_make_dir(parent, id, ret, e);
+
+	if (r != -EEXIST || !prepared)
+		return r;
+	*ret = openat(parent, id, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	return *ret < 0 ? err_set(e, errno, "open cgroup %s", id) : 0;
+}
+
+static int make_v1(const struct cgroup_place *place, unsigned tree, const char *id,
+		   bool own, bool prepared, struct cgroup_exec *x, struct err *e)
+{
+	int r = own ? make_or_take(place->dir[tree], id, prepared, &x->dir[tree], e) : 0;
 
 	if (r == 0)
 		r = cgroup_open_tasks(own ? x->dir[tree] : place->dir[tree], id,
@@ -185,8 +197,8 @@ static int make_v1(const struct cgroup_place *place, unsigned tree, const char *
 }
 
 static int make_all(const struct cgroup_place *place, const char *id,
-		    const struct cgroup_limits *limits, struct cgroup_exec *x,
-		    struct err *e)
+		    const struct cgroup_limits *limits, bool prepared,
+		    struct cgroup_exec *x, struct err *e)
 {
 	const struct cgroup_host *host = place->host;
 	unsigned wanted = OF_EACH_EXEC | limited(limits);
@@ -196,7 +208,8 @@ static int make_all(const struct cgroup_place *place, const char *id,
 	if (limits->cpu_milli)
 		r = hand_down(host, place->dir[0], 1u << CGROUP_CPU, e);
 	for (unsigned i = 1; r == 0 && i < host->ntrees; i++)
-		r = make_v1(place, i, id, host->trees[i].controllers & wanted, x, e);
+		r = make_v1(place, i, id, host->trees[i].controllers & wanted, prepared,
+			    x, e);
 	if (r == 0)
 		r = cgroup_set_limits(host, x->dir, limits, 0, e);
 	if (r == 0)
@@ -204,17 +217,30 @@ static int make_all(const struct cgroup_place *place, const char *id,
 	return r;
 }
 
+int cgroup_exec_prepare(const struct cgroup_place *place, const char *id, struct err *e)
+{
+	static const struct cgroup_limits none;
+	struct cgroup_exec x = CGROUP_EXEC_NONE;
+	int r = cgroup_make_dir(place->dir[0], id, &x.dir[0], e);
+
+	/* From here on, the command itself may be at it, and take what there is. */
+	if (r == 0)
+		r = make_all(place, id, &none, true, &x, e);
+	cgroup_exec_close(&x);
+	return r;
+}
+
 int cgroup_exec_create(const struct cgroup_place *place, const char *id,
-		       const struct cgroup_limits *limits, struct cgroup_exec *ret,
-		       struct err *e)
+		       const struct cgroup_limits *limits, bool prepared,
+		       struct cgroup_exec *ret, struct err *e)
 {
 	struct cgroup_exec x = CGROUP_EXEC_NONE;
 	struct err ignored;
-	int r = cgroup_make_dir(place->dir[0], id, &x.dir[0], e);
+	int r = make_or_take(place->dir[0], id, prepared, &x.dir[0], e);
 
 	if (r < 0)
 		return r;
-	r = make_all(place, id, limits, &x, e);
+	r = make_all(place, id, limits, prepared, &x, e);
 	if (r < 0) {
 		cgroup_exec_close(&x);
 		err_ignore(cgroup_exec_remove(place, id, &ignored) < 0);

@@ -58,12 +58,18 @@ must_check int cgroup_read_limits(const struct cgroup_place *place,
 /* Is the v2 group frozen, by whoever it was? */
 must_check int cgroup_is_frozen(int dir, bool *ret, struct err *e);
 
-/* Makes a command's groups with limits of their own; 0: none. *ret is for
- * cgroup_exec_close(). −EEXIST: the sandbox has one of that name. On failure nothing is
- * left. */
+/* Makes a command's groups with limits of their own; 0: none. `prepared`: they may be
+ * there already. *ret is for cgroup_exec_close(). −EEXIST: the sandbox has one of that
+ * name. On failure nothing is left. */
 must_check int cgroup_exec_create(const struct cgroup_place *place, const char *id,
-				  const struct cgroup_limits *limits,
+				  const struct cgroup_limits *limits, bool prepared,
 				  struct cgroup_exec *ret, struct err *e);
+
+/* Makes groups for a command to come, whose cgroup_exec_create() says that they may be
+ * there: it takes what there is and makes the rest, also while this is at work. What is
+ * left of it after a failure is for cgroup_exec_remove(). */
+must_check int cgroup_exec_prepare(const struct cgroup_place *place, const char *id,
+				   struct err *e);
 
 /* Opens those that are there, but for `tasks`. −ENOENT: none has that name. */
 must_check int cgroup_exec_open(const struct cgroup_place *place, const char *id,

@@ -129,6 +129,9 @@ static bool find_usually(const char *self, struct cgroup_host *host,
 						ret_mount_len);
 		if (!mask)
 			continue;
+		/* The kernel names no controller twice. */
+		if (host->ntrees == CGROUP_TREE_MAX)
+			return false;
 		t->controllers = mask;
 		host->ntrees++;
 		if (!open_at(USUAL_PLACE, line.list, line.path, CGROUP_SUPER_MAGIC, t))

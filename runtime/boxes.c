@@ -44,6 +44,7 @@ int box_new(struct broker *b, pool_id id, struct definition *definition, struct 
 	box->resident = RESIDENT_NONE;
 	box->died = (struct watch){ .ready = see_death, .context = box };
 	box->again = (struct timer){ .due = remove_again, .context = box };
+	box->unprepare = (struct timer){ .due = exec_unprepare, .context = box };
 	LIST_INIT(&box->execs);
 	*ret = box;
 	return 0;
@@ -59,6 +60,7 @@ static void box_free(struct box *box)
 	loop_unwatch(b->loop, &box->died);
 	loop_clear_timer(b->loop, &box->again);
 	loop_clear_timer(b->loop, &box->sweep);
+	loop_clear_timer(b->loop, &box->unprepare);
 	resident_close(&box->resident);
 	definition_free(&box->definition);
 	free(box);
@@ -160,6 +162,8 @@ static void forget_pid(struct box *box)
 {
 	struct broker *b = box->broker;
 
+	loop_clear_timer(b->loop, &box->unprepare);
+	box->prepared = 0;
 	loop_unwatch(b->loop, &box->died);
 	/* Ours to wait for if it was made under this broker. */
 	if (box->resident.init.pidfd >= 0)
@@ -195,6 +199,8 @@ static int open_resident(struct box *box, uint32_t slot, struct err *e)
 	r = resident_open(b->config, &b->host, slot, &box->resident, &label, &size, e);
 	if (r == 0)
 		r = loop_watch(b->loop, &box->died, box->resident.init.pidfd, EPOLLIN, e);
+	if (r < 0)
+		resident_close(&box->resident);
 	box->alive = r == 0;
 	return r;
 }

@@ -66,7 +66,9 @@ void broker_event(struct broker *b, uid_t client, const char *type, const char *
 	err_ignore(str_format(ev->name, sizeof(ev->name), "%s", name) < 0);
 	err_ignore(str_format(ev->exec, sizeof(ev->exec), "%s", exec ? exec : "") < 0);
 	err_ignore(str_format(ev->why, sizeof(ev->why), "%s", why ? why : "") < 0);
-	log_info("sandbox", log_text("what", type), log_text("name", name),
+	/* Commands come by the hundred. */
+	log_line(exec ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, "sandbox",
+		 log_text("what", type), log_text("name", name),
 		 log_number("client", client), log_text("exec", ev->exec),
 		 log_text("why", why));
 	tell_listeners(b, client);
@@ -418,6 +420,7 @@ static int drain(struct broker *b, struct err *e)
 	loop_unwatch(b->loop, &b->listener);
 	if (!b->access->keep_running)
 		boxes_stop_all(b);
+	spares_drop(b);
 	broker_work(b);
 	while (r == 0) {
 		/* Again and again: some wait for a sandbox that is being made. */

@@ -70,6 +70,7 @@ struct exec {
 	struct resident_exec running;
 	struct watch ended, oom;
 	struct timer deadline, oom_look, removal, forget;
+	uint64_t number; /* in its id */
 	uint64_t oom_until;
 	uint64_t started_ms; /* CLOCK_MONOTONIC */
 	uint64_t asked_ms; /* likewise, when the pool admitted it */
@@ -96,6 +97,8 @@ struct box {
 	struct timer sweep; /* of an earlier daemon's commands */
 	LIST_HEAD(, exec) execs;
 	uint64_t next_exec; /* number in the ids of execs */
+	uint64_t prepared; /* number whose groups are there, or being made; 0: none */
+	struct timer unprepare; /* they go if nobody comes */
 	uint64_t inspecting; /* cookie of who waits for that; 0: nobody */
 	uint64_t started_at, used_at; /* ms since 1970 */
 	uint64_t asked_ms; /* CLOCK_MONOTONIC: when its making was ordered */
@@ -272,6 +275,8 @@ bool spares_know(const struct broker *b, pid_t pid);
 bool spares_have(const struct broker *b, uint32_t slot);
 /* After a change of the configuration: all of them are made anew. */
 void spares_renew(struct broker *b);
+/* Removes all of them that are not being bound. */
+void spares_drop(struct broker *b);
 /* At the end of the daemon: the next one removes them. */
 void spares_let_go(struct broker *b);
 
@@ -282,6 +287,10 @@ must_check int exec_new(struct box *box, const struct wire_exec *asked, int *fds
 			unsigned count, struct exec **ret, struct err *e);
 /* The pool has admitted it. */
 void exec_begin(struct exec *x);
+/* Has the groups of the next command made. */
+void exec_prepare_next(struct box *box);
+/* A timer's: takes them away again. */
+void exec_unprepare(void *box);
 /* Ends it for that reason; the result follows when it is gone. */
 void exec_kill(struct exec *x, enum wire_reason reason);
 /* Its client does not want it any more, or another one does not. */

@@ -14,6 +14,15 @@
 #include "base/str.h"
 #include "runtime/command.h"
 
+/* Whoever exec'ed on a stack has left its marks, which the next mapping there inherits.
+ */
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#define forget_marks(stack, size) __asan_unpoison_memory_region(stack, size)
+#else
+#define forget_marks(stack, size) ((void)0)
+#endif
+
 enum {
 	STACK_SIZE = 65536, /* a few paths and a message deep */
 	GUARD_SIZE = 4096,
@@ -45,6 +54,7 @@ pid_t command_clone(struct clone_args *args, void (*fn)(void *arg), void *arg,
 
 	if (stack == MAP_FAILED || mprotect(stack, GUARD_SIZE, PROT_NONE) < 0)
 		return err_set(e, errno, "make a stack for the command's process");
+	forget_marks(stack, STACK_SIZE + GUARD_SIZE);
 	args->flags |= CLONE_VM | CLONE_VFORK;
 	args->stack = (uintptr_t)stack + GUARD_SIZE;
 	args->stack_size = STACK_SIZE;

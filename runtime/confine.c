@@ -12,6 +12,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <termios.h>
 #include <unistd.h>
@@ -75,6 +76,7 @@ static const struct sock_filter confine_calls[] = {
 	ALLOW(fstat),
 	ALLOW(fstatfs),
 	ALLOW_IF(newfstatat, 3, AT_EMPTY_PATH),
+	ALLOW_IF(getsockopt, 2, SO_DOMAIN),
 	ALLOW_IF(ioctl, 1, TCGETS),
 	ALLOW_IF_ANY(fcntl, 1, F_GETFL, F_SETFL, F_ADD_SEALS, F_GET_SEALS),
 	ALLOW(epoll_create1),

@@ -17,6 +17,8 @@ enum {
 	WORKERS_MAX = 24,
 	IDLE_MAX = 6, /* kept for what comes next */
 	ORDER_MS = 60000, /* longer than anything takes that ends at all */
+	SHARE_MAX = WORKERS_MAX / 2, /* at one client's orders */
+	TRIES_MAX = 8, /* workers that an order finds dead */
 };
 
 struct order {
@@ -26,6 +28,7 @@ struct order {
 	unsigned count;
 	crew_done done;
 	void *context;
+	unsigned tries;
 };
 
 STAILQ_HEAD(order_queue, order);
@@ -48,6 +51,8 @@ struct crew {
 	LIST_HEAD(member_list, member) members, gone; /* gone: not waited for yet */
 	unsigned member_count, idle_count, building, builders_max;
 	struct order_queue urgent, others, builds;
+	struct order_queue failed; /* nobody could be given them */
+	struct timer failing;
 };
 
 static void order_free(struct order *o)
@@ -84,6 +89,9 @@ static void finish(struct member *m, const struct worker_result *result, int *fd
 	m->crew->idle_count++;
 	m->crew->building -= o->order.type == WORKER_BUILD;
 	loop_clear_timer(m->crew->loop, &m->timer);
+	/* Not afterwards: what is called back may have the next order for it. */
+	if (m->old || m->crew->idle_count > IDLE_MAX)
+		dismiss(m);
 	o->done(o->context, result, fds, count);
 	order_free(o);
 }
@@ -121,9 +129,9 @@ static void take_result(void *context, uint32_t events)
 		return;
 	if (r == 1 && m->order) {
 		finish(m, &result, fds, count);
-		if (!m->order && (m->old || crew->idle_count > IDLE_MAX))
-			dismiss(m);
 	} else {
+		for (unsigned i = 0; r == 1 && i < count; i++)
+			fd_close(&fds[i]);
 		give_up(m, ECHILD, "the worker has died");
 	}
 	work(crew);
@@ -182,19 +190,50 @@ static struct member *find_idle(struct crew *crew)
 
 /* --- orders ------------------------------------------------------------------------ */
 
-/* The queue whose turn it is, or NULL. */
-static struct order_queue *next_queue(struct crew *crew)
+/* One client's sandboxes can hold up whoever works on them: not all must be. */
+static bool has_share(const struct crew *crew, uid_t client)
 {
-	if (!STAILQ_EMPTY(&crew->urgent))
-		return &crew->urgent;
+	const struct member *m;
+	unsigned busy = 0;
+
+	LIST_FOREACH(m, &crew->members, next)
+	busy += m->order && m->order->order.client == client;
+	return busy < SHARE_MAX;
+}
+
+static struct order *first_with_share(const struct crew *crew,
+				      const struct order_queue *q)
+{
+	struct order *o;
+	uid_t full = 0;
+	bool any_full = false;
+
+	STAILQ_FOREACH(o, q, next)
+	{
+		if (any_full && o->order.client == full)
+			continue;
+		if (has_share(crew, o->order.client))
+			return o;
+		full = o->order.client;
+		any_full = true;
+	}
+	return NULL;
+}
+
+/* The one whose turn it is, and its queue; NULL: none. */
+static struct order *next_order(struct crew *crew, struct order_queue **ret)
+{
+	struct order *o = first_with_share(crew, *ret = &crew->urgent);
+
+	if (o)
+		return o;
 	/* The last ones are for commands: slow work must not hold them up. */
 	if (crew->member_count - crew->idle_count >= WORKERS_MAX - 4)
 		return NULL;
-	if (!STAILQ_EMPTY(&crew->others))
-		return &crew->others;
-	if (!STAILQ_EMPTY(&crew->builds) && crew->building < crew->builders_max)
-		return &crew->builds;
-	return NULL;
+	o = first_with_share(crew, *ret = &crew->others);
+	if (!o && crew->building < crew->builders_max)
+		o = first_with_share(crew, *ret = &crew->builds);
+	return o;
 }
 
 static bool assign(struct crew *crew, struct member *m, struct order *o)
@@ -211,34 +250,53 @@ static bool assign(struct crew *crew, struct member *m, struct order *o)
 	return true;
 }
 
+static void tell_failed(void *context)
+{
+	struct crew *crew = context;
+	struct order *o;
+
+	while ((o = STAILQ_FIRST(&crew->failed))) {
+		struct worker_result result = { .status = 125 };
+
+		STAILQ_REMOVE_HEAD(&crew->failed, next);
+		result.code = err_say(&result.err, EAGAIN, "no worker can be started");
+		o->done(o->context, &result, NULL, 0);
+		order_free(o);
+	}
+}
+
+/* Who is giving the order must not be called back before that is done. */
+static void fail_later(struct crew *crew, struct order *o)
+{
+	struct err e;
+
+	STAILQ_INSERT_TAIL(&crew->failed, o, next);
+	/* Without memory for that, with the next one that fails. */
+	err_ignore(loop_set_timer(crew->loop, &crew->failing, loop_now(crew->loop), &e) <
+		   0);
+}
+
 static void work(struct crew *crew)
 {
 	struct order_queue *q;
+	struct order *o;
 
-	while ((q = next_queue(crew))) {
-		struct order *o = STAILQ_FIRST(q);
+	while ((o = next_order(crew, &q))) {
 		struct member *m = find_idle(crew);
 
 		if (!m && crew->member_count)
 			return;
-		STAILQ_REMOVE_HEAD(q, next);
-		if (m && assign(crew, m, o))
-			continue;
-		if (m) {
-			m->order = o;
-			crew->idle_count--;
-			crew->building += o->order.type == WORKER_BUILD;
-			give_up(m, ECHILD, "the worker has died");
+		if (m && assign(crew, m, o)) {
+			STAILQ_REMOVE(q, o, order, next);
 			continue;
 		}
-		o->done(o->context,
-			&(struct worker_result){ .code = -EAGAIN,
-						 .status = 125,
-						 .err = { .code = -EAGAIN,
-							  .msg = "no worker can be "
-								 "started" } },
-			NULL, 0);
-		order_free(o);
+		/* One that has died unnoticed is not the order's fault. */
+		if (m)
+			dismiss(m);
+		if (m && ++o->tries < TRIES_MAX)
+			continue;
+		STAILQ_REMOVE(q, o, order, next);
+		fail_later(crew, o);
 	}
 }
 
@@ -301,6 +359,8 @@ int crew_new(struct loop *loop, const struct runtime_config *config,
 	STAILQ_INIT(&crew->urgent);
 	STAILQ_INIT(&crew->others);
 	STAILQ_INIT(&crew->builds);
+	STAILQ_INIT(&crew->failed);
+	crew->failing = (struct timer){ .due = tell_failed, .context = crew };
 	for (int i = 0; i < 2; i++)
 		hire(crew);
 	*ret = crew;
@@ -338,6 +398,8 @@ void crew_free(struct crew *crew)
 	drop_queue(&crew->urgent);
 	drop_queue(&crew->others);
 	drop_queue(&crew->builds);
+	drop_queue(&crew->failed);
+	loop_clear_timer(crew->loop, &crew->failing);
 	free(crew);
 }
 
@@ -376,5 +438,6 @@ bool crew_is_building(const struct crew *crew)
 bool crew_is_idle(const struct crew *crew)
 {
 	return crew->idle_count == crew->member_count && STAILQ_EMPTY(&crew->urgent) &&
-	       STAILQ_EMPTY(&crew->others) && STAILQ_EMPTY(&crew->builds);
+	       STAILQ_EMPTY(&crew->others) && STAILQ_EMPTY(&crew->builds) &&
+	       STAILQ_EMPTY(&crew->failed);
 }

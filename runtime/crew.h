@@ -7,8 +7,9 @@
 
 struct crew;
 
-/* Called once for each order, with descriptors that are the callee's to close.
- * result->code is −ETIMEDOUT or −ECHILD where the worker did not come to an answer. */
+/* Called once for each order, never by crew_order() itself, with descriptors that are the
+ * callee's to close. result->code is −ETIMEDOUT or −ECHILD where the worker did not come
+ * to an answer, and −EAGAIN where no worker could be had. */
 typedef void (*crew_done)(void *context, const struct worker_result *result, int *fds,
 			  unsigned count);
 
@@ -21,7 +22,8 @@ void crew_free(struct crew *crew);
 
 /* Puts an order into the queue. The resident's descriptors are added before `fds`, and
  * stay the caller's as `fds` do (copies are kept). Commands come before everything else,
- * and builds at most as many at a time as there are processors. */
+ * builds at most as many at a time as there are processors, and one client's orders never
+ * have all workers. */
 must_check int crew_order(struct crew *crew, const struct worker_order *order,
 			  const int *fds, unsigned count, crew_done done, void *context,
 			  struct err *e);

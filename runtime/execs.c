@@ -26,6 +26,7 @@ enum {
 	FORGET_MS = 600000, /* how long the result of a detached one is kept */
 	KEPT_MAX = 64, /* such results of a sandbox */
 	ARGV_SHOWN = 64, /* arguments in lists */
+	ARGV_TEXT_MAX = 4096, /* bytes of them */
 };
 
 /* --- making and freeing ------------------------------------------------------------ */
@@ -90,16 +91,28 @@ static int merge_environment(const struct box *box, char *const *own, size_t cou
 	return r;
 }
 
+/* As much of it as there is room for; what is not UTF-8 cannot be shown. */
+static json_t *show_argument(const char *text, size_t room)
+{
+	size_t len = strnlen(text, room);
+	json_t *shown;
+
+	/* Not half a character. */
+	while (len > 0 && ((unsigned char)text[len] & 0xc0) == 0x80)
+		len--;
+	shown = json_stringn(text, len);
+	return shown ? shown : json_string("?");
+}
+
 static char *show_argv(char *const *argv, size_t argc)
 {
 	json_t *list = json_array();
+	size_t room = ARGV_TEXT_MAX;
 	char *text;
 
-	for (size_t i = 0; i < argc && i < ARGV_SHOWN; i++) {
-		json_t *one = json_string(argv[i]);
-
-		/* What is not UTF-8 cannot be shown. */
-		json_array_append_new(list, one ? one : json_string("?"));
+	for (size_t i = 0; i < argc && i < ARGV_SHOWN && room; i++) {
+		json_array_append_new(list, show_argument(argv[i], room));
+		room -= strnlen(argv[i], room);
 	}
 	text = json_dumps(list, JSON_COMPACT);
 	json_decref(list);
@@ -141,6 +154,11 @@ static void look_at_oom(void *context);
 static void remove_groups(void *context);
 static void forget(void *context);
 
+static void name_exec(char *id, uint64_t number)
+{
+	bug_on(str_format(id, WIRE_EXEC_MAX + 1, "x%" PRIu64, number) < 0);
+}
+
 int exec_new(struct box *box, const struct wire_exec *asked, int *fds, unsigned count,
 	     struct exec **ret, struct err *e)
 {
@@ -167,7 +185,8 @@ int exec_new(struct box *box, const struct wire_exec *asked, int *fds, unsigned 
 	x->forget = (struct timer){ .due = forget, .context = x };
 	LIST_INIT(&x->waiters);
 	LIST_INSERT_HEAD(&box->execs, x, next);
-	bug_on(str_format(x->id, sizeof(x->id), "x%" PRIu64, ++box->next_exec) < 0);
+	x->number = ++box->next_exec;
+	name_exec(x->id, x->number);
 	r = complete_strings(x, e);
 	if (r < 0) {
 		exec_free(x);
@@ -323,27 +342,51 @@ static void make_room(const struct box *box)
 		exec_free(oldest);
 }
 
-/* Until everybody has left. Then a detached one is kept for those who ask for its end. */
-static void remove_groups(void *context)
+static void end_of_groups(struct exec *x)
 {
-	struct exec *x = context;
 	struct broker *b = x->broker;
 	struct err e;
 
-	if (x->box->alive &&
-	    resident_exec_remove(&x->box->resident, &b->host, x->id, &e) == -EBUSY) {
-		uint64_t at = loop_now(b->loop) + x->removal_delay;
-
-		if (x->removal_delay < REMOVAL_MAX_MS)
-			x->removal_delay *= 2;
-		if (loop_set_timer(b->loop, &x->removal, at, &e) == 0)
-			return;
-	}
 	resident_exec_close(&x->running);
 	make_room(x->box);
 	if (!x->asked.detach || x->waited ||
 	    loop_set_timer(b->loop, &x->forget, loop_now(b->loop) + FORGET_MS, &e) < 0)
 		exec_free(x);
+}
+
+/* Again and again, until everybody has left. */
+static void removed(void *context, const struct worker_result *result, int *fds,
+		    unsigned count)
+{
+	struct exec *x = context;
+	struct box *box = x->box;
+	struct broker *b = x->broker;
+	struct err e;
+
+	(void)fds;
+	(void)count;
+	if (result->code == -EBUSY && box->alive &&
+	    loop_set_timer(b->loop, &x->removal, loop_now(b->loop) + x->removal_delay,
+			   &e) == 0) {
+		if (x->removal_delay < REMOVAL_MAX_MS)
+			x->removal_delay *= 2;
+	} else {
+		end_of_groups(x);
+	}
+	box_order_done(box);
+}
+
+/* By a worker: it takes as long as a command does. What has died with its sandbox is
+ * removed with that. */
+static void remove_groups(void *context)
+{
+	struct exec *x = context;
+	struct worker_order order = { .type = WORKER_TIDY };
+	struct err e;
+
+	memcpy(order.exec_id, x->id, sizeof(order.exec_id));
+	if (!x->box->alive || box_order(x->box, &order, NULL, 0, removed, x, &e) < 0)
+		end_of_groups(x);
 }
 
 /* --- the start --------------------------------------------------------------------- */
@@ -389,7 +432,7 @@ static void tell_started(struct exec *x, const int *master)
 {
 	struct wire_reply reply = { .type = WIRE_STARTED };
 
-	if (!x->pending)
+	if (!x->pending || (!x->asked.tell && !x->asked.detach && !x->asked.terminal))
 		return;
 	reply.tag = x->pending->tag;
 	memcpy(reply.started.exec, x->id, sizeof(reply.started.exec));
@@ -438,7 +481,56 @@ static void started(void *context, const struct worker_result *result, int *fds,
 	if (x->killed)
 		err_ignore(resident_exec_kill(&x->running, &e) < 0);
 	tell_started(x, master >= 0 ? &master : NULL);
+	exec_prepare_next(box);
 	box_order_done(box);
+}
+
+/* --- what comes next --------------------------------------------------------------- */
+
+enum { UNPREPARE_MS = 3000 }; /* a sandbox whose next command does not come is idle */
+
+static void prepared(void *context, const struct worker_result *result, int *fds,
+		     unsigned count)
+{
+	/* If it has failed, the command makes what is missing. */
+	(void)result;
+	(void)fds;
+	(void)count;
+	box_order_done(context);
+}
+
+void exec_prepare_next(struct box *box)
+{
+	struct worker_order order = { .type = WORKER_PREPARE };
+	struct broker *b = box->broker;
+	struct err e;
+
+	if (box->prepared > box->next_exec || !box->alive)
+		return;
+	/* Of a command that was never started. */
+	exec_unprepare(box);
+	name_exec(order.exec_id, box->next_exec + 1);
+	if (loop_set_timer(b->loop, &box->unprepare, loop_now(b->loop) + UNPREPARE_MS,
+			   &e) < 0 ||
+	    box_order(box, &order, NULL, 0, prepared, box, &e) < 0)
+		return;
+	box->prepared = box->next_exec + 1;
+}
+
+void exec_unprepare(void *context)
+{
+	struct box *box = context;
+	struct worker_order order = { .type = WORKER_TIDY };
+	struct err e;
+
+	if (!box->prepared || !box->alive)
+		return;
+	name_exec(order.exec_id, box->prepared);
+	/* Nobody may take them from now on. */
+	if (box->next_exec < box->prepared)
+		box->next_exec = box->prepared;
+	box->prepared = 0;
+	err_ignore(box_order(box, &order, NULL, 0, prepared, box, &e) < 0);
 }
 
 void exec_begin(struct exec *x)
@@ -453,6 +545,9 @@ void exec_begin(struct exec *x)
 	x->state = EXEC_STARTING;
 	x->box->used_at = broker_time();
 	memcpy(order.exec_id, x->id, sizeof(order.exec_id));
+	order.prepared = x->number == x->box->prepared;
+	if (order.prepared)
+		x->box->prepared = 0;
 	fds[count++] = x->strings;
 	for (unsigned i = 0; i < x->fd_count; i++)
 		fds[count++] = x->fds[i];

@@ -5,6 +5,7 @@
 #include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
@@ -27,13 +28,24 @@ enum { STDIO = 3 }; /* descriptors */
 
 /* --- descriptors of clients -------------------------------------------------------- */
 
-/* A file that is neither a namespace nor a process: those are regular files, too. */
+/* A file that is neither a namespace nor a process: those are regular files, too. Nor one
+ * of a file system that its user serves himself: whoever closes it waits for him. */
 static bool is_plain_file(int fd)
 {
 	struct statfs fs;
 
 	return fstatfs(fd, &fs) == 0 && fs.f_type != NSFS_MAGIC &&
-	       fs.f_type != PID_FS_MAGIC;
+	       fs.f_type != PID_FS_MAGIC && fs.f_type != FUSE_SUPER_MAGIC;
+}
+
+/* The last one to close a socket of another kind can have to wait (SO_LINGER). */
+static bool is_local_socket(int fd)
+{
+	int domain = 0;
+	socklen_t size = sizeof(domain);
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 &&
+	       domain == AF_UNIX;
 }
 
 static bool is_null_or_terminal(int fd, const struct stat *st)
@@ -59,8 +71,9 @@ static bool may_pass(int fd, unsigned place)
 	case S_IFREG:
 		return is_plain_file(fd);
 	case S_IFIFO:
-	case S_IFSOCK:
 		return true;
+	case S_IFSOCK:
+		return is_local_socket(fd);
 	case S_IFCHR:
 		return is_null_or_terminal(fd, &st);
 	default:

@@ -51,6 +51,13 @@ static struct front *front_of(const struct broker *b, uint32_t serial)
 	return NULL;
 }
 
+/* What reads or lists much: other fronts have their turn in between. */
+static bool takes_long(uint32_t type)
+{
+	return type == WIRE_LIST || type == WIRE_STATS || type == WIRE_EXECS ||
+	       type == WIRE_METRICS;
+}
+
 static void hear_front(void *context, uint32_t events)
 {
 	struct front *f = context;
@@ -75,7 +82,7 @@ static void hear_front(void *context, uint32_t events)
 		request_take(f, &rq, fds, count);
 		/* That may have been its end. */
 		f = front_of(b, serial);
-		if (!f)
+		if (!f || takes_long(rq.type))
 			return;
 	}
 }

@@ -91,6 +91,7 @@ static int check_exec(struct request *rq, struct varlink_error *ret_error)
 	}
 	if (rq->max_output == WIRE_UNSET)
 		rq->max_output = STREAM_MAX_DEFAULT;
+	x->tell = rq->more;
 	x->fds = x->terminal ? 0 : rq->descriptors ? (uint32_t)rq->descriptors : 3;
 	return 0;
 }
@@ -255,9 +256,10 @@ int request_parse(const char *method, const struct varlink_call *call,
 	struct decode d = { .rq = ret };
 	int r;
 
+	*ret = (struct request){ .more = call->more };
 	if (!m)
 		return -ENOENT;
-	*ret = (struct request){ .more = call->more, .wire.type = m->type };
+	ret->wire.type = m->type;
 	ret->strings = calloc(count_strings(call->parameters) + 1, sizeof(*ret->strings));
 	if (!ret->strings)
 		return -ENOMEM;

@@ -304,7 +304,8 @@ int request_take_fields(const struct field *fields, unsigned count, const json_t
 {
 	int r = refuse_unknown(fields, count, object, d, NULL);
 
-	for (const struct field *f = fields; r == 0 && f < fields + count; f++) {
+	for (unsigned i = 0; r == 0 && i < count; i++) {
+		const struct field *f = &fields[i];
 		const json_t *value = json_object_get(object, f->name);
 
 		if (is_given(value))

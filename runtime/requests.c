@@ -339,8 +339,9 @@ static void run(struct pending *p, const struct wire_request *rq, struct parcel 
 static void wait_for(struct pending *p, const struct wire_request *rq)
 {
 	struct exec *x = find_exec(p, &rq->exec_ref);
-	struct wire_reply reply = { .type = WIRE_RESULT, .tag = p->tag };
+	struct wire_reply reply = { .type = WIRE_RESULT };
 
+	/* Then the request is gone, too. */
 	if (!x)
 		return;
 	p->keep = rq->exec_ref.keep;
@@ -349,6 +350,7 @@ static void wait_for(struct pending *p, const struct wire_request *rq)
 		LIST_INSERT_HEAD(&x->waiters, p, waiting);
 		return;
 	}
+	reply.tag = p->tag;
 	reply.result = x->result;
 	broker_reply(p->front, &reply, NULL, 0);
 	pending_forget(p);

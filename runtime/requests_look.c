@@ -5,7 +5,10 @@
 #include "base/fd.h"
 #include "runtime/broker_state.h"
 
-enum { STATS_INTERVAL_MIN_MS = 100 };
+enum {
+	STATS_INTERVAL_MIN_MS = 100,
+	STREAMS_MAX = 16, /* of one front: each costs something again and again */
+};
 
 static void inspected(void *context, const struct worker_result *result, int *fds,
 		      unsigned count)
@@ -15,6 +18,9 @@ static void inspected(void *context, const struct worker_result *result, int *fd
 	struct pending *p = idmap_get(&b->pendings, box->inspecting);
 
 	box->inspecting = 0;
+	/* Who asked may have gone, and the tag may be another request's by now. */
+	if (p && (p->type != WIRE_INSPECT || p->box != box->id))
+		p = NULL;
 	if (p && box->forgotten)
 		request_fail(p, WIRE_NO_SUCH_SANDBOX, "", "");
 	else if (p && result->code < 0)
@@ -57,9 +63,25 @@ static void tell_stats(void *context)
 	pending_document(p, document_stats(b, p->front->uid, p->name), more);
 }
 
+/* False, after an answer, where there are too many without this one. */
+static bool may_stream(struct pending *p)
+{
+	const struct pending *other;
+	unsigned count = 0;
+
+	LIST_FOREACH(other, &p->front->pending, next)
+	count += other->type == WIRE_EVENTS || other->type == WIRE_STATS;
+	if (count <= STREAMS_MAX)
+		return true;
+	request_busy(p, "requests", STREAMS_MAX);
+	return false;
+}
+
 void request_stats(struct pending *p, const struct wire_request *rq)
 {
 	if (*rq->stats.name && !request_find(p, rq->stats.name))
+		return;
+	if (rq->stats.interval_ms && !may_stream(p))
 		return;
 	memcpy(p->name, rq->stats.name, sizeof(p->name));
 	p->interval = rq->stats.interval_ms;
@@ -76,6 +98,8 @@ void request_events(struct pending *p, const struct wire_request *rq)
 	/* Those to come are sent by broker_event(). */
 	if (!rq->flagged.flag)
 		pending_document(p, document_events(b, p->front->uid, 0), false);
+	else
+		err_ignore(!may_stream(p));
 }
 
 void request_execs(struct pending *p, const struct wire_request *rq)

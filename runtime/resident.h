@@ -122,6 +122,7 @@ struct resident_command {
 	int fds[WIRE_FDS_MAX]; /* become 0, 1, 2, … */
 	unsigned fd_count; /* 3 at least */
 	bool terminal; /* 0 is a terminal and becomes the controlling one */
+	bool prepared; /* its groups may be there: resident_exec_prepare() */
 };
 
 /* A running (or ended) command. */
@@ -167,6 +168,12 @@ must_check int resident_exec_usage(const struct resident *r,
 				   const struct cgroup_host *host,
 				   const struct resident_exec *x,
 				   struct cgroup_usage *ret, struct err *e);
+
+/* Makes the groups of a command to come, which is then started sooner. Empty ones cost
+ * memory: resident_exec_remove() takes them away. Does not block. */
+must_check int resident_exec_prepare(const struct resident *r,
+				     const struct cgroup_host *host, const char *id,
+				     struct err *e);
 
 /* Removes its groups. −EBUSY: somebody is still dying in there; to be tried again. Does
  * not block. */

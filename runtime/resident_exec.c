@@ -255,8 +255,8 @@ int resident_exec_start(const struct resident *r, const struct cgroup_host *host
 	if (code == 0 && parent < 0)
 		code = err_set(e, errno, "open our parent");
 	if (code == 0)
-		code = cgroup_exec_create(&place, command->id, &command->limits, &groups,
-					  e);
+		code = cgroup_exec_create(&place, command->id, &command->limits,
+					  command->prepared, &groups, e);
 	if (code < 0)
 		return code;
 	c.parent = parent;
@@ -329,6 +329,14 @@ int resident_exec_usage(const struct resident *r, const struct cgroup_host *host
 	code = cgroup_exec_read_usage(&place, &groups, ret, e);
 	cgroup_exec_close(&groups);
 	return code < 0 ? err_wrap(e, "exec %s", x->id) : 0;
+}
+
+int resident_exec_prepare(const struct resident *r, const struct cgroup_host *host,
+			  const char *id, struct err *e)
+{
+	const struct cgroup_place place = resident_place(r, host);
+
+	return cgroup_exec_prepare(&place, id, e);
 }
 
 int resident_exec_remove(const struct resident *r, const struct cgroup_host *host,

@@ -184,7 +184,7 @@ void spares_fill(void *context)
 	struct broker *b = context;
 	struct err e;
 
-	for (unsigned i = 0; i < b->access->profile_count; i++) {
+	for (unsigned i = 0; !b->ending && i < b->access->profile_count; i++) {
 		const struct profile *p = &b->access->profiles[i];
 
 		while (count_of(b, p->name) < p->warm) {
@@ -267,7 +267,7 @@ bool spares_bind(struct box *box)
 	return false;
 }
 
-void spares_renew(struct broker *b)
+void spares_drop(struct broker *b)
 {
 	struct spare *s, *next;
 
@@ -278,6 +278,11 @@ void spares_renew(struct broker *b)
 		else
 			s->unfit = true;
 	}
+}
+
+void spares_renew(struct broker *b)
+{
+	spares_drop(b);
 	spares_fill(b);
 }
 

@@ -146,8 +146,8 @@ static bool exec_ok(const struct wire_request *rq, unsigned fds)
 
 	return GIVEN_OK(x->name) && TEXT_OK(x->cwd) && limits_ok(&x->limits) &&
 	       x->argc > 0 && strings <= WIRE_STRINGS_MAX && id_ok(x->uid) &&
-	       id_ok(x->gid) && x->terminal <= 1 && x->detach <= 1 && stdio &&
-	       fds == 1 + x->fds;
+	       id_ok(x->gid) && x->terminal <= 1 && x->detach <= 1 && x->tell <= 1 &&
+	       stdio && fds == 1 + x->fds;
 }
 
 static bool exec_ref_ok(const struct wire_request *rq, unsigned fds)

@@ -24,8 +24,9 @@
  * parameters of the Varlink reply.
  *
  * A request has a tag that the front chose and that all replies to it carry. Most have
- * one reply. Exec has STARTED, unless it cannot be, and then, unless it is detached,
- * RESULT. Stats and events, if asked for continuously, have DOCUMENTs until DROP.
+ * one reply. Exec has STARTED, if wanted and unless it cannot be, and then, unless it is
+ * detached, RESULT. Stats and events, if asked for continuously, have DOCUMENTs until
+ * DROP.
  */
 
 enum {
@@ -101,6 +102,7 @@ struct wire_exec {
 	uint32_t uid, gid; /* inside; UINT32_MAX: the profile's */
 	uint32_t fds; /* descriptors after the strings: 0 (terminal) or 3 and more */
 	uint32_t terminal, detach; /* 0 or 1 */
+	uint32_t tell; /* 0 or 1: STARTED is wanted; it comes in any case for those two */
 	uint64_t timeout_ms; /* 0: none */
 };
 

@@ -212,6 +212,7 @@ static int start_exec(struct worker *w, struct worker_order *o, const struct par
 		.cwd = o->exec.cwd,
 		.uid = o->exec.uid,
 		.gid = o->exec.gid,
+		.prepared = o->prepared,
 		.limits = { .memory = o->exec.limits.memory,
 			    .cpu_milli = o->exec.limits.cpu_milli,
 			    .pids = o->exec.limits.pids },
@@ -293,6 +294,10 @@ static int carry_out(struct worker *w, struct worker_order *o, struct parcel *in
 		return bind_spare(w, o, in, e);
 	case WORKER_REMOVE:
 		return resident_remove(w->config, o->slot, e);
+	case WORKER_PREPARE:
+		return resident_exec_prepare(&o->resident, &w->host, o->exec_id, e);
+	case WORKER_TIDY:
+		return resident_exec_remove(&o->resident, &w->host, o->exec_id, e);
 	case WORKER_FREEZE:
 		return resident_freeze(&o->resident, true, e);
 	case WORKER_THAW:

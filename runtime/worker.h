@@ -26,6 +26,8 @@ enum worker_type {
 	WORKER_BUILD, /* ensure, client, slot out; descriptor: the label */
 	WORKER_EXEC, /* resident, exec, exec_id; descriptors: strings, then stdio */
 	WORKER_BIND, /* resident (a spare), ensure, client; descriptor: the label */
+	WORKER_PREPARE, /* resident, exec_id: of a command to come */
+	WORKER_TIDY, /* resident, exec_id: of one that has ended */
 	WORKER_REMOVE, /* slot */
 	WORKER_FREEZE, /* resident */
 	WORKER_THAW, /* resident */
@@ -43,6 +45,7 @@ struct worker_order {
 	struct resident resident;
 	char exec_id[WIRE_EXEC_MAX + 1];
 	struct wire_ensure ensure; /* completed */
+	bool prepared; /* EXEC: the groups may be there */
 	struct wire_exec exec; /* completed; env_count: of the whole environment */
 };
 

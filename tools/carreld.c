@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -342,6 +343,8 @@ static int be_front(const char *id)
 
 	if (!id || num_parse(id, 1, UINT32_MAX - 1, &number) < 0)
 		return EXIT_USAGE;
+	/* Otherwise it is called as the link is that it was executed by. */
+	prctl(PR_SET_NAME, FRONT_PROGRAM, 0, 0, 0);
 	return front_main(FRONT_SOCKET, (uid_t)number, (gid_t)number, &e) < 0
 		       ? EXIT_FAILED
 		       : 0;

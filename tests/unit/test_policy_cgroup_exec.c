@@ -101,7 +101,7 @@ static struct cgroup_exec create(struct fixture *f, const char *id,
 	struct cgroup_exec x = CGROUP_EXEC_NONE;
 	struct err e = { 0 };
 
-	if (cgroup_exec_create(&f->place, id, l, &x, &e) < 0)
+	if (cgroup_exec_create(&f->place, id, l, false, &x, &e) < 0)
 		fail_msg("%s", e.msg);
 	return x;
 }
@@ -267,7 +267,8 @@ static void name_in_use_is_refused_and_stays(void **state)
 	struct cgroup_exec x = create(f, "a", &none), other = CGROUP_EXEC_NONE;
 	struct err e = { 0 };
 
-	assert_int_equal(cgroup_exec_create(&f->place, "a", &none, &other, &e), -EEXIST);
+	assert_int_equal(cgroup_exec_create(&f->place, "a", &none, false, &other, &e),
+			 -EEXIST);
 	assert_true(is_below(f, "a"));
 	cgroup_exec_close(&x);
 	remove_group(f, "a");
@@ -280,7 +281,7 @@ static void failed_create_leaves_nothing(void **state)
 	struct cgroup_exec x = CGROUP_EXEC_NONE;
 	struct err e = { 0 };
 
-	assert_true(cgroup_exec_create(&f->place, "a", &impossible, &x, &e) < 0);
+	assert_true(cgroup_exec_create(&f->place, "a", &impossible, false, &x, &e) < 0);
 	assert_false(is_below(f, "a"));
 	assert_int_equal(x.dir[0], -1);
 }

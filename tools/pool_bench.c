@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bench-pool: what the daemon costs, through its socket on a kept-open connection. */
+/* pool-bench: what the daemon costs, through its socket on a kept-open connection. */
 #include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>
@@ -15,7 +15,7 @@
 #include "base/str.h"
 #include "tools/client.h"
 
-/* usage: bench-pool SOCKET ROUNDS [NAME...]: times exec and ensure of a sandbox, plain
+/* usage: pool-bench SOCKET ROUNDS [NAME...]: times exec and ensure of a sandbox, plain
  * fork+exec+wait beside it, creations, and prints one JSON object a line. The sandboxes'
  * names begin with "bench-". */
 
@@ -45,7 +45,7 @@ static void report(const char *what, uint64_t *ns, unsigned count)
 	       (double)ns[count * 9 / 10] / 1e6, (double)ns[count * 99 / 100] / 1e6);
 }
 
-static int ensure(struct client *c, const char *name, struct err *e)
+static int ensure(struct client_link *c, const char *name, struct err *e)
 {
 	json_t *reply = NULL;
 	int r = client_call(c, "Ensure", json_pack("{s:s}", "name", name), &reply, e);
@@ -54,7 +54,7 @@ static int ensure(struct client *c, const char *name, struct err *e)
 	return r;
 }
 
-static int exec_true(struct client *c, const char *name, int null, struct err *e)
+static int exec_true(struct client_link *c, const char *name, int null, struct err *e)
 {
 	const struct client_request rq = {
 		.method = "Exec",
@@ -63,7 +63,7 @@ static int exec_true(struct client *c, const char *name, int null, struct err *e
 		.fds = (int[]){ null, null, null },
 		.fd_count = 3,
 	};
-	struct client_reply reply = CLIENT_REPLY_NONE;
+	struct client_reply reply = { 0 };
 	int r = client_send(c, &rq, e);
 
 	if (r == 0)
@@ -90,14 +90,14 @@ static int plain_true(struct err *e)
 	return 0;
 }
 
-static int order(struct client *c, const char *method, const char *name, struct err *e)
+static int order(struct client_link *c, const char *method, const char *name, struct err *e)
 {
 	return client_order(c, method, json_pack("{s:s, s:b}", "name", name, "force", 1),
 			    e);
 }
 
 /* In turn, so that noise hits all alike. */
-static int time_calls(struct client *c, unsigned rounds, struct err *e)
+static int time_calls(struct client_link *c, unsigned rounds, struct err *e)
 {
 	auto_fd null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	auto_free uint64_t *samples = calloc(3 * (size_t)rounds, sizeof(uint64_t));
@@ -130,7 +130,7 @@ static int time_calls(struct client *c, unsigned rounds, struct err *e)
 	return order(c, "Remove", "bench-kept", e);
 }
 
-static int time_creations(struct client *c, unsigned rounds, struct err *e)
+static int time_creations(struct client_link *c, unsigned rounds, struct err *e)
 {
 	auto_free uint64_t *samples = calloc(rounds, sizeof(uint64_t));
 	int r = samples ? 0 : err_set(e, ENOMEM, "begin");
@@ -153,7 +153,7 @@ static int time_creations(struct client *c, unsigned rounds, struct err *e)
 
 int main(int argc, char **argv)
 {
-	struct client c = CLIENT_NONE;
+	struct client_link c = CLIENT_NONE;
 	uint64_t rounds = 200;
 	char host[160];
 	struct err e = { 0 };
@@ -161,7 +161,7 @@ int main(int argc, char **argv)
 
 	if (argc < 2 || (argc > 2 && num_parse(argv[2], 1, 100000, &rounds) < 0) ||
 	    str_format(host, sizeof(host), "unix://%s", argv[1]) < 0) {
-		fprintf(stderr, "usage: bench-pool SOCKET [ROUNDS]\n");
+		fprintf(stderr, "usage: pool-bench SOCKET [ROUNDS]\n");
 		return 2;
 	}
 	r = client_open(host, &c, &e);
@@ -171,6 +171,6 @@ int main(int argc, char **argv)
 		r = time_creations(&c, rounds > 100 ? 100 : (unsigned)rounds, &e);
 	client_close(&c);
 	if (r < 0)
-		fprintf(stderr, "bench-pool: %s\n", e.msg);
+		fprintf(stderr, "pool-bench: %s\n", e.msg);
 	return r < 0;
 }
