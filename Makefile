@@ -242,9 +242,10 @@ sanitize:
 	@$(MAKE) --no-print-directory SAN=address,undefined BUILD=$(BUILD)-san all unit
 
 bench: deps-check
-	@$(MAKE) --no-print-directory all $(BUILD)/bench
+	@$(MAKE) --no-print-directory all $(BUILD)/bench $(BUILD)/pool-bench
 	@$(BUILD)/bench $(BUILD)/carrel
 	@tools/bench-network $(BUILD)/carrel
+	@tools/bench-daemon $(BUILD)
 
 $(BUILD)/bench: $(BENCH_OBJ) $(BUILD)/libcarrel.a
 	$(CC) $(LDFLAGS) -o $@ $^ -l:libjansson.a
