@@ -497,6 +497,7 @@ static void sweep(void *context)
 int box_taken_in(struct box *box, struct resident *resident, struct err *e)
 {
 	struct broker *b = box->broker;
+	bool frozen = true;
 
 	box->resident = *resident;
 	*resident = RESIDENT_NONE;
@@ -505,8 +506,9 @@ int box_taken_in(struct box *box, struct resident *resident, struct err *e)
 	box->next_exec = box->started_at; /* ids of an earlier daemon do not come again */
 	box->sweep = (struct timer){ .due = sweep, .context = box };
 	forget_file(box);
-	/* In every case: who had it frozen is not there any more (FI-23). */
-	change(box, WORKER_THAW, reclaimed);
+	/* Who had it frozen is not there any more (FI-23). */
+	if (cgroup_is_frozen(box->resident.cgroup, &frozen, e) < 0 || frozen)
+		change(box, WORKER_THAW, reclaimed);
 	sweep(box);
 	return loop_watch(b->loop, &box->died, box->resident.init.pidfd, EPOLLIN, e);
 }
