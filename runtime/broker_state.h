@@ -299,6 +299,12 @@ void exec_cancel(struct exec *x);
 void exec_free(struct exec *x);
 struct exec *exec_find(const struct box *box, const char *id);
 
+/* --- execs_strings.c */
+
+/* Replaces the client's strings by argv and the whole environment, and notes the former
+ * for lists. */
+must_check int exec_complete_strings(struct exec *x, struct err *e);
+
 /* --- documents.c: parameters of replies, as JSON objects for free() */
 
 /* The reply to List. */

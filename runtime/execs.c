@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +15,6 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "runtime/broker_state.h"
-#include "runtime/environment.h"
 #include "runtime/steps.h"
 
 enum {
@@ -25,8 +23,6 @@ enum {
 	REMOVAL_MAX_MS = 1000, /* between two tries */
 	FORGET_MS = 600000, /* how long the result of a detached one is kept */
 	KEPT_MAX = 64, /* such results of a sandbox */
-	ARGV_SHOWN = 64, /* arguments in lists */
-	ARGV_TEXT_MAX = 4096, /* bytes of them */
 };
 
 /* --- making and freeing ------------------------------------------------------------ */
@@ -61,90 +57,6 @@ void exec_free(struct exec *x)
 	LIST_REMOVE(x, next);
 	free(x->argv_text);
 	free(x);
-}
-
-/* The environment of the profile, the sandbox and the command, the latter taking
- * precedence. */
-static int merge_environment(const struct box *box, char *const *own, size_t count,
-			     struct environment *ret, struct err *e)
-{
-	const struct access *a = box->broker->access;
-	const struct definition *d = &box->definition;
-	int r = environment_init(ret, e);
-
-	for (unsigned i = 0; i < a->profile_count; i++) {
-		char *const *env = a->profiles[i].env;
-
-		if (strcmp(a->profiles[i].name, d->completed.profile))
-			continue;
-		for (; r == 0 && *env; env++)
-			r = environment_set(ret, *env, e);
-	}
-	for (uint32_t i = 0; r == 0 && i < d->completed.env_count; i++)
-		r = environment_set(ret, d->strings[i], e);
-	for (size_t i = 0; r == 0 && i < count; i++) {
-		/* A name alone would stand for a variable of the daemon's (E-47). */
-		r = strchr(own[i], '=')
-			    ? environment_set(ret, own[i], e)
-			    : err_say(e, EPROTO, "a variable without a value");
-	}
-	return r;
-}
-
-/* As much of it as there is room for; what is not UTF-8 cannot be shown. */
-static json_t *show_argument(const char *text, size_t room)
-{
-	size_t len = strnlen(text, room);
-	json_t *shown;
-
-	/* Not half a character. */
-	while (len > 0 && ((unsigned char)text[len] & 0xc0) == 0x80)
-		len--;
-	shown = json_stringn(text, len);
-	return shown ? shown : json_string("?");
-}
-
-static char *show_argv(char *const *argv, size_t argc)
-{
-	json_t *list = json_array();
-	size_t room = ARGV_TEXT_MAX;
-	char *text;
-
-	for (size_t i = 0; i < argc && i < ARGV_SHOWN && room; i++) {
-		json_array_append_new(list, show_argument(argv[i], room));
-		room -= strnlen(argv[i], room);
-	}
-	text = json_dumps(list, JSON_COMPACT);
-	json_decref(list);
-	return text;
-}
-
-/* Replaces the client's strings by argv and the whole environment. */
-static int complete_strings(struct exec *x, struct err *e)
-{
-	size_t argc = x->asked.argc, own = x->asked.env_count;
-	auto_free char **strings = NULL;
-	auto_free const char **all = NULL;
-	struct environment env;
-	int r = wire_strings_read(x->strings, argc + own, &strings, e);
-
-	if (r < 0)
-		return r;
-	x->argv_text = show_argv(strings, argc);
-	r = merge_environment(x->box, strings + argc, own, &env, e);
-	if (r == 0)
-		all = calloc(argc + env.count + 1, sizeof(char *));
-	if (r == 0 && !all)
-		r = err_set(e, ENOMEM, "hold the environment");
-	if (r == 0) {
-		memcpy(all, strings, argc * sizeof(char *));
-		memcpy(all + argc, env.list, env.count * sizeof(char *));
-		fd_close(&x->strings);
-		r = wire_strings_make(all, argc + env.count, &x->strings, e);
-		x->asked.env_count = (uint32_t)env.count;
-	}
-	environment_free(&env);
-	return r;
 }
 
 static void die(void *context, uint32_t events);
@@ -187,7 +99,7 @@ int exec_new(struct box *box, const struct wire_exec *asked, int *fds, unsigned 
 	LIST_INSERT_HEAD(&box->execs, x, next);
 	x->number = ++box->next_exec;
 	name_exec(x->id, x->number);
-	r = complete_strings(x, e);
+	r = exec_complete_strings(x, e);
 	if (r < 0) {
 		exec_free(x);
 		return r;

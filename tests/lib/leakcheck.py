@@ -76,7 +76,8 @@ def recorded_elsewhere():
     found = set()
     for pattern in ("/run/*/run/*", "/run/*/*/run/*", "/run/*/*/*/run/*"):
         for path in glob.glob(pattern):
-            if path.startswith(here.state + "/"):
+            # What is planted there may be a FIFO.
+            if path.startswith(here.state + "/") or not os.path.isfile(path):
                 continue
             with contextlib.suppress(OSError, UnicodeDecodeError):
                 found.update(read(path).split())

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Moments come in their order, and nobody hears of what he does not wait for any more. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -31,7 +32,7 @@ static int set_up(void **state)
 
 	memset(&f, 0, sizeof(f));
 	for (int i = 0; i < PIPES; i++) {
-		if (pipe(f.pipes[i]) < 0)
+		if (pipe2(f.pipes[i], O_CLOEXEC) < 0)
 			return -1;
 	}
 	*state = &f;

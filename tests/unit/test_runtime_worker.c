@@ -171,7 +171,7 @@ static void command_is_started_with_its_own_strings_and_descriptors(void **state
 	int sent[WORKER_FDS_MAX];
 
 	build(f);
-	assert_int_equal(pipe(out), 0);
+	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
 	assert_int_equal(wire_strings_make(strings, 4, &fds[0], &e), 0);
 	fds[1] = open("/dev/null", O_RDWR | O_CLOEXEC);
 	fds[2] = out[1];
