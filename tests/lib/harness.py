@@ -331,6 +331,8 @@ def records():
     with contextlib.suppress(FileNotFoundError):
         for name in os.listdir(directory):
             with contextlib.suppress(FileNotFoundError):
+                if not os.path.isfile(os.path.join(directory, name)):
+                    continue
                 with open(os.path.join(directory, name)) as f:
                     found[name] = f.read().split()
     return found
