@@ -57,7 +57,7 @@ TOP_OBJ  := $(call objects,$(TOP))
 TOOLS_OBJ := $(call objects,$(filter-out $(MAINS),$(call sources,tools)))
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps deps-check demo check lint unit live vm sanitize bench install deb clean golden-seccomp
+.PHONY: all help deps deps-check demo check lint unit live vm sanitize fuzz fuzz-programs bench install deb clean golden-seccomp
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -67,7 +67,7 @@ all: $(BUILD)/carrel $(BUILD)/carreld $(BUILD)/carrel-init $(BUILD)/carrel-top $
 
 help:
 	@sed -n 's/^#\t\(make.*\)/\1/p' Makefile
-	@echo 'make lint unit live vm sanitize	the parts of make check'
+	@echo 'make lint unit live vm sanitize fuzz	the parts of make check'
 	@echo 'make install PREFIX=/usr/local	programs, units and man pages'
 	@echo 'make deb			a Debian package of them, in build/'
 
@@ -224,6 +224,22 @@ $(BUILD)/tests/test_netns_blocklist: $(BUILD)/gen/tests/blocklist_derived.h $(BU
 unit: $(UNIT_BIN)
 	@tests/unit/run $(UNIT_BIN)
 
+# Whatever reads foreign bytes, with bytes that nobody has thought of. Needs clang.
+FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_SECONDS ?= 10
+
+$(BUILD)/fuzz/%: tests/fuzz/%.c tests/fuzz/fuzz.h $(BUILD)/libcarrel.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(filter-out -MMD -MP,$(CFLAGS)) -pie -fsanitize=fuzzer -o $@ \
+		$(filter %.c %.a,$^) -l:libjansson.a -l:libinih.a
+
+fuzz-programs: $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzz/%)
+
+fuzz:
+	@$(MAKE) --no-print-directory CC=clang SAN=address,undefined,fuzzer-no-link \
+		BUILD=$(BUILD)-fuzz fuzz-programs
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/run $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)-fuzz/fuzz/%)
+
 # Programs that live tests run inside a sandbox: static, so that any rootfs will do.
 PROBES := $(patsubst tests/live/%.c,$(BUILD)/probes/%,$(sort $(wildcard tests/live/*.c)))
 $(BUILD)/probes/%: tests/live/%.c
@@ -285,4 +301,4 @@ deb: all
 	+@tools/debian/build $(BUILD) $(VERSION)
 
 clean:
-	rm -rf build build-san build-clang
+	rm -rf build build-san build-clang build-fuzz
