@@ -90,7 +90,8 @@ static int plain_true(struct err *e)
 	return 0;
 }
 
-static int order(struct client_link *c, const char *method, const char *name, struct err *e)
+static int order(struct client_link *c, const char *method, const char *name,
+		 struct err *e)
 {
 	return client_order(c, method, json_pack("{s:s, s:b}", "name", name, "force", 1),
 			    e);
