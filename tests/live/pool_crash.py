@@ -157,7 +157,7 @@ def broker_killed_at_calls():
         check = Check(d)
         whole = Stepped(0, d).run()
         ok(whole > 500, f"the stepper saw {whole} boundaries")
-        count = 90 if SCALE <= 1 else 5
+        count = 40 if SCALE <= 1 else 5
         offset = random.Random(SEED).random()
         for i in range(count):
             at = int((i + offset) * whole / count) + 1
@@ -168,7 +168,7 @@ def broker_killed_at_calls():
                 started = time.monotonic()
                 c.call("Ensure", name="kept")
                 eq(c.call("Exec", name="kept", argv=["true"])["result"]["exit_code"], 0)
-                ok(time.monotonic() - started < scaled(1), "too slow")
+                ok(time.monotonic() - started < scaled(5), "too slow")
                 check.settled()
                 c.close()
             except (AssertionError, Refused) as e:
