@@ -55,20 +55,34 @@ static int take_in(struct broker *b, uint32_t slot, struct err *e)
 
 enum {
 	STRAYS_MS = 100, /* before a look for what nobody has */
-	AGAIN_MS = 1000, /* and after one could not be removed */
+	STRAYS_MAX_MS = 60000, /* and at most after some that could not be removed */
 };
+
+static void look_again(struct broker *b)
+{
+	struct err e;
+
+	if (!b->stray_timer.place)
+		err_ignore(loop_set_timer(b->loop, &b->stray_timer,
+					  loop_now(b->loop) + b->stray_delay, &e) < 0);
+}
 
 static void swept(void *context, const struct worker_result *result, int *fds,
 		  unsigned count)
 {
 	struct broker *b = context;
-	struct err e;
 
 	(void)fds;
 	(void)count;
-	if (result->code < 0)
-		err_ignore(loop_set_timer(b->loop, &b->stray_timer,
-					  loop_now(b->loop) + AGAIN_MS, &e) < 0);
+	if (result->code == 0)
+		return;
+	log_warning("sandbox.stays", log_text("why", result->err.msg));
+	if (b->stray_timer.place)
+		return;
+	b->stray_delay = b->stray_delay ? 2 * b->stray_delay : STRAYS_MS;
+	if (b->stray_delay > STRAYS_MAX_MS)
+		b->stray_delay = STRAYS_MAX_MS;
+	look_again(b);
 }
 
 /* What cannot be taken in is nobody's: dead, half-built, or without a label that makes
@@ -150,11 +164,8 @@ static int remove_stray(void *context, uint32_t slot, struct err *e)
 
 void boxes_have_strays(struct broker *b)
 {
-	struct err e;
-
-	if (!b->stray_timer.place)
-		err_ignore(loop_set_timer(b->loop, &b->stray_timer,
-					  loop_now(b->loop) + STRAYS_MS, &e) < 0);
+	b->stray_delay = STRAYS_MS;
+	look_again(b);
 }
 
 /* Not while any is being made: whose that will be is not known before it is there. */
@@ -165,7 +176,7 @@ void boxes_look_for_strays(void *context)
 
 	if (crew_is_building(b->crew) ||
 	    resident_each(b->config, remove_stray, b, &e) < 0)
-		boxes_have_strays(b);
+		look_again(b);
 }
 
 /* --- the end ----------------------------------------------------------------------- */

@@ -144,6 +144,7 @@ struct broker {
 	struct timer metrics_timer; /* when the file is written next */
 	struct timer accept_timer; /* when connections are taken again */
 	struct timer stray_timer;
+	uint32_t stray_delay; /* ms */
 	unsigned adopted;
 };
 

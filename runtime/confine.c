@@ -124,9 +124,17 @@ static int limit_resources(struct err *e)
 	};
 
 	for (size_t i = 0; i < sizeof(limits) / sizeof(*limits); i++) {
-		const struct rlimit limit = { limits[i].value, limits[i].value };
+		const __rlimit_resource_t resource =
+			(__rlimit_resource_t)limits[i].resource;
+		struct rlimit limit;
 
-		if (setrlimit((__rlimit_resource_t)limits[i].resource, &limit) < 0)
+		if (getrlimit(resource, &limit) < 0)
+			return err_set(e, errno, "read a resource limit of the front");
+		/* Not raised: there may be no right to. */
+		if (limit.rlim_max > limits[i].value)
+			limit.rlim_max = limits[i].value;
+		limit.rlim_cur = limit.rlim_max;
+		if (setrlimit(resource, &limit) < 0)
 			return err_set(e, errno, "set a resource limit of the front");
 	}
 	return 0;

@@ -443,14 +443,28 @@ void slot_close(struct slot *slot)
 	fd_close(&slot->state_dir);
 }
 
+/* Is that process the PID 1 of what is recorded? A damaged record may not say so. */
+static bool is_init(const struct record *record, uint32_t pid)
+{
+	char path[CGROUP_PATH_MAX], text[64], number[16];
+
+	if (pid == (uint32_t)record->init)
+		return true;
+	bug_on(str_format(number, sizeof(number), "%" PRIu32, pid) < 0);
+	return str_format(path, sizeof(path), "%s/init/cgroup.procs",
+			  record->groups[0]) == 0 &&
+	       fd_read_at(AT_FDCWD, path, text, sizeof(text)) > 0 &&
+	       !strcmp(text, number);
+}
+
 /* With the lock held. −EAGAIN: somebody who lives is at it. */
 static int claim_locked(struct table *t, const struct slot *slot, uint32_t pid_ns,
-			pid_t init, uint32_t *ret_owner)
+			const struct record *record, uint32_t *ret_owner)
 {
 	struct entry *en = &t->entries[slot->index];
 
-	if (en->pid && en->pid != OWNER_UNKNOWN && en->pid != (uint32_t)init &&
-	    en->pid != (uint32_t)getpid() && !is_dead(en, pid_ns))
+	if (en->pid && en->pid != OWNER_UNKNOWN && en->pid != (uint32_t)getpid() &&
+	    !is_dead(en, pid_ns) && !is_init(record, en->pid))
 		return -EAGAIN;
 	*ret_owner = en->pid;
 	*en = (struct entry){ (uint32_t)getpid(), pid_ns };
@@ -474,7 +488,7 @@ static int claim(const struct runtime_config *config, struct slot *slot,
 	/* A record that makes no sense lists what can be removed all the same. */
 	r = read_resident(slot, ret_record, e);
 	if (r == 0 || r == -EPROTO)
-		r = claim_locked(l.table, slot, pid_ns, ret_record->init, ret_owner);
+		r = claim_locked(l.table, slot, pid_ns, ret_record, ret_owner);
 	table_unlock(&l);
 	return r;
 }
