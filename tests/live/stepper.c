@@ -26,9 +26,14 @@
  * Of PROGRAM itself all is counted from its exec on, of a child all until its exec.
  */
 
+enum { CHILDREN_MAX = 8 };
+
 struct stepper {
 	pid_t program, target;
-	pid_t early, other; /* stopped and not announced; announced and not it */
+	/* Children that have stopped and not been announced, and such that have been
+	 * announced, are not it, and have not stopped. Several at a time: each comes from
+	 * a processor of its own. */
+	pid_t early[CHILDREN_MAX], others[CHILDREN_MAX];
 	int forks; /* the target is the child of which one; 0: the program */
 	int seen;
 	int errnum; /* 0: kill */
@@ -49,6 +54,30 @@ static void go_on(enum __ptrace_request how, pid_t pid, int sig)
 	/* It may have been killed meanwhile. */
 	if (ptrace(how, pid, 0, (long)sig) < 0 && errno != ESRCH)
 		die("stepper: ptrace");
+}
+
+static void remember(pid_t *list, pid_t pid)
+{
+	for (int i = 0; i < CHILDREN_MAX; i++) {
+		if (!list[i]) {
+			list[i] = pid;
+			return;
+		}
+	}
+	fprintf(stderr, "stepper: too many children at a time\n");
+	exit(2);
+}
+
+/* Was it in there? */
+static bool forget(pid_t *list, pid_t pid)
+{
+	for (int i = 0; i < CHILDREN_MAX; i++) {
+		if (list[i] == pid) {
+			list[i] = 0;
+			return true;
+		}
+	}
+	return false;
 }
 
 static void fail_call(const struct stepper *s, bool entering)
@@ -122,11 +151,16 @@ static void on_fork(struct stepper *s)
 	ptrace(PTRACE_GETEVENTMSG, s->program, 0, &child);
 	if (wanted)
 		s->target = (pid_t)child;
-	if (s->early == (pid_t)child)
-		go_on(wanted ? PTRACE_SYSCALL : PTRACE_DETACH, s->early, 0);
+	if (forget(s->early, (pid_t)child))
+		go_on(wanted ? PTRACE_SYSCALL : PTRACE_DETACH, (pid_t)child, 0);
 	else if (!wanted)
-		s->other = (pid_t)child;
-	s->early = 0;
+		remember(s->others, (pid_t)child);
+	/* Those that stopped early and are nobody's after that are not it either. */
+	for (int i = 0; wanted && i < CHILDREN_MAX; i++) {
+		if (s->early[i])
+			go_on(PTRACE_DETACH, s->early[i], 0);
+		s->early[i] = 0;
+	}
 	go_on(wanted ? PTRACE_DETACH : PTRACE_CONT, s->program, 0);
 }
 
@@ -144,10 +178,10 @@ static void on_stop(struct stepper *s, pid_t pid, int status)
 		bool event = sig == SIGTRAP || sig == (SIGTRAP | 0x80) || sig == SIGSTOP;
 
 		go_on(s->target ? PTRACE_DETACH : PTRACE_CONT, pid, event ? 0 : sig);
-	} else if (s->target || pid == s->other) {
+	} else if (forget(s->others, pid) || s->target) {
 		go_on(PTRACE_DETACH, pid, 0);
 	} else {
-		s->early = pid;
+		remember(s->early, pid);
 	}
 }
 
