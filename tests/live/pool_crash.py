@@ -165,10 +165,13 @@ def broker_killed_at_calls():
             d.start()
             try:
                 c = d.connect()
-                started = time.monotonic()
-                c.call("Ensure", name="kept")
-                eq(c.call("Exec", name="kept", argv=["true"])["result"]["exit_code"], 0)
-                ok(time.monotonic() - started < scaled(5), "too slow")
+
+                def works():
+                    # It may be dying: the last that the killed daemon has done.
+                    c.call("Ensure", name="kept")
+                    return c.call("Exec", name="kept", argv=["true"])["result"]["exit_code"] == 0
+
+                wait_until(works, 1, "a command in it")
                 check.settled()
                 c.close()
             except (AssertionError, Refused) as e:
