@@ -482,22 +482,37 @@ void box_act(struct broker *b, const struct pool_action *action)
 	}
 }
 
-/* What is left of an earlier daemon's commands, until nothing is. */
+/* What is left of an earlier daemon's commands, until nothing is. They have been killed
+ * the first time; what is new must not be taken for them. */
 static void sweep(void *context)
 {
 	struct box *box = context;
 	struct broker *b = box->broker;
+	bool busy = !LIST_EMPTY(&box->execs) || box->prepared;
 	struct err e;
 
-	if (box->alive && resident_exec_sweep(&box->resident, &b->host, &e) == -EBUSY)
-		err_ignore(loop_set_timer(b->loop, &box->sweep,
-					  loop_now(b->loop) + SWEEP_MS, &e) < 0);
+	if (!box->alive)
+		return;
+	if (busy || resident_exec_sweep(&box->resident, &b->host, &e) == -EBUSY)
+		err_ignore(
+			loop_set_timer(b->loop, &box->sweep,
+				       loop_now(b->loop) + (busy ? AGAIN_MS : SWEEP_MS),
+				       &e) < 0);
+}
+
+/* Also where the kernel has only begun to freeze it. */
+static bool is_frozen(const struct box *box)
+{
+	char text[8];
+
+	return fd_read_at(box->resident.cgroup, "cgroup.freeze", text, sizeof(text)) <=
+		       0 ||
+	       strcmp(text, "0") != 0;
 }
 
 int box_taken_in(struct box *box, struct resident *resident, struct err *e)
 {
 	struct broker *b = box->broker;
-	bool frozen = true;
 
 	box->resident = *resident;
 	*resident = RESIDENT_NONE;
@@ -507,7 +522,7 @@ int box_taken_in(struct box *box, struct resident *resident, struct err *e)
 	box->sweep = (struct timer){ .due = sweep, .context = box };
 	forget_file(box);
 	/* Who had it frozen is not there any more (FI-23). */
-	if (cgroup_is_frozen(box->resident.cgroup, &frozen, e) < 0 || frozen)
+	if (is_frozen(box))
 		change(box, WORKER_THAW, reclaimed);
 	sweep(box);
 	return loop_watch(b->loop, &box->died, box->resident.init.pidfd, EPOLLIN, e);
