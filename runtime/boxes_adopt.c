@@ -85,12 +85,24 @@ static void swept(void *context, const struct worker_result *result, int *fds,
 	look_again(b);
 }
 
+/* Who has it now: when it is its turn, the slot may be somebody else's. */
+static int remove_slot(struct broker *b, uint32_t slot, const char *why, struct err *e)
+{
+	struct worker_order order = { .type = WORKER_REMOVE, .slot = slot };
+	struct err ignored;
+
+	if (resident_find_id(b->config, slot, order.resident.id, &ignored) < 0)
+		return 0;
+	log_info("sandbox.removed", log_text("id", order.resident.id),
+		 log_text("why", why));
+	return crew_order(b->crew, &order, NULL, 0, swept, b, e);
+}
+
 /* What cannot be taken in is nobody's: dead, half-built, or without a label that makes
  * sense. */
 static int take_in_or_remove(void *context, uint32_t slot, struct err *e)
 {
 	struct broker *b = context;
-	struct worker_order order = { .type = WORKER_REMOVE, .slot = slot };
 	struct err why;
 	int r = take_in(b, slot, &why);
 
@@ -101,8 +113,7 @@ static int take_in_or_remove(void *context, uint32_t slot, struct err *e)
 		*e = why;
 		return err_wrap(e, "take in the sandbox of slot %u", slot);
 	}
-	log_info("sandbox.removed", log_number("slot", slot), log_text("why", why.msg));
-	return crew_order(b->crew, &order, NULL, 0, swept, b, e);
+	return remove_slot(b, slot, why.msg, e);
 }
 
 static int take_in_stopped(void *context, struct definition *d, struct err *e)
@@ -153,13 +164,10 @@ static bool has_box(const struct broker *b, uint32_t slot)
 static int remove_stray(void *context, uint32_t slot, struct err *e)
 {
 	struct broker *b = context;
-	struct worker_order order = { .type = WORKER_REMOVE, .slot = slot };
 
 	if (has_box(b, slot) || spares_have(b, slot))
 		return 0;
-	log_info("sandbox.removed", log_number("slot", slot),
-		 log_text("why", "nobody has it"));
-	return crew_order(b->crew, &order, NULL, 0, swept, b, e);
+	return remove_slot(b, slot, "nobody has it", e);
 }
 
 void boxes_have_strays(struct broker *b)

@@ -194,6 +194,19 @@ int resident_open(const struct runtime_config *config, const struct cgroup_host 
 	return 0;
 }
 
+int resident_find_id(const struct runtime_config *config, uint32_t slot,
+		     char ret[CGROUP_NAME_MAX], struct err *e)
+{
+	struct slot s = SLOT_NONE;
+	struct record record;
+	int r = slot_open(config, slot, &s, &record, e);
+
+	/* Also of one that is dead, half-built or damaged. */
+	memcpy(ret, s.name, CGROUP_NAME_MAX);
+	slot_close(&s);
+	return *ret ? 0 : r;
+}
+
 void resident_close(struct resident *r)
 {
 	fd_close(&r->init.pidfd);
@@ -348,19 +361,19 @@ static int take_down(const struct slot *slot, const struct record *record, struc
 	return r == 0 ? record_reclaim(slot->state_dir, slot->id_base, e) : r;
 }
 
-int resident_remove(const struct runtime_config *config, uint32_t slot, struct err *e)
+int resident_remove(const struct runtime_config *config, uint32_t slot, const char *id,
+		    struct err *e)
 {
 	struct slot s = SLOT_NONE;
 	struct record record;
-	uint32_t owner = 0;
-	int r = slot_claim(config, slot, &s, &record, &owner, e);
+	int r = slot_claim(config, slot, id, &s, &record, e);
 
 	if (r == 0) {
 		r = take_down(&s, &record, e);
 		if (r == 0)
 			slot_release(&s);
 		else
-			slot_give_back(&s, owner);
+			slot_give_back(&s);
 	}
 	slot_close(&s);
 	if (r == -ENOENT)

@@ -84,10 +84,16 @@ must_check int resident_each(const struct runtime_config *config,
 /* Kills everything inside at once. Does not block. */
 must_check int resident_kill(const struct resident *r, struct err *e);
 
+/* The name of who has that slot, dead or alive, as far as its record says it. −ENOENT:
+ * nobody. */
+must_check int resident_find_id(const struct runtime_config *config, uint32_t slot,
+				char ret[CGROUP_NAME_MAX], struct err *e);
+
 /* Ends what is left in that slot and removes every trace: processes, groups, network,
- * record, slot. Nothing to do where no resident has the slot. Blocks. */
+ * record, slot. Nothing to do where no resident has the slot, or one of another name than
+ * `id` (NULL: whoever it is): a dead one's slot is free for the next. Blocks. */
 must_check int resident_remove(const struct runtime_config *config, uint32_t slot,
-			       struct err *e);
+			       const char *id, struct err *e);
 
 /* Freezes or thaws all of it; returns when the kernel says so. Blocks. */
 must_check int resident_freeze(const struct resident *r, bool frozen, struct err *e);

@@ -408,7 +408,7 @@ static int read_resident(struct slot *slot, struct record *ret, struct err *e)
 		return err_say(e, ENOENT, "slot %" PRIu32 " has no resident",
 			       slot->index);
 	slash = strrchr(ret->groups[0], '/');
-	if (r == 0 && str_format(slot->name, sizeof(slot->name), "%s", slash + 1) < 0)
+	if (slash && str_format(slot->name, sizeof(slot->name), "%s", slash + 1) < 0)
 		r = err_say(e, EPROTO, "its cgroup has no name");
 	return r;
 }
@@ -458,23 +458,23 @@ static bool is_init(const struct record *record, uint32_t pid)
 }
 
 /* With the lock held. −EAGAIN: somebody who lives is at it. */
-static int claim_locked(struct table *t, const struct slot *slot, uint32_t pid_ns,
-			const struct record *record, uint32_t *ret_owner)
+static int claim_locked(struct table *t, struct slot *slot, uint32_t pid_ns,
+			const struct record *record)
 {
 	struct entry *en = &t->entries[slot->index];
 
 	if (en->pid && en->pid != OWNER_UNKNOWN && en->pid != (uint32_t)getpid() &&
 	    !is_dead(en, pid_ns) && !is_init(record, en->pid))
 		return -EAGAIN;
-	*ret_owner = en->pid;
+	slot->owner = en->pid;
 	*en = (struct entry){ (uint32_t)getpid(), pid_ns };
 	if (slot->index >= t->top)
 		t->top = slot->index + 1;
 	return 0;
 }
 
-static int claim(const struct runtime_config *config, struct slot *slot,
-		 struct record *ret_record, uint32_t *ret_owner, struct err *e)
+static int claim(const struct runtime_config *config, const char *id, struct slot *slot,
+		 struct record *ret_record, struct err *e)
 {
 	struct locked l = { .fd = -1 };
 	uint32_t pid_ns = 0;
@@ -487,19 +487,21 @@ static int claim(const struct runtime_config *config, struct slot *slot,
 	bug_on(!l.table);
 	/* A record that makes no sense lists what can be removed all the same. */
 	r = read_resident(slot, ret_record, e);
-	if (r == 0 || r == -EPROTO)
-		r = claim_locked(l.table, slot, pid_ns, ret_record, ret_owner);
+	if ((r == 0 || r == -EPROTO) && id && strcmp(slot->name, id) != 0)
+		r = err_say(e, ENOENT, "%s is gone", id);
+	else if (r == 0 || r == -EPROTO)
+		r = claim_locked(l.table, slot, pid_ns, ret_record);
 	table_unlock(&l);
 	return r;
 }
 
-int slot_claim(const struct runtime_config *config, uint32_t index, struct slot *ret,
-	       struct record *ret_record, uint32_t *ret_owner, struct err *e)
+int slot_claim(const struct runtime_config *config, uint32_t index, const char *id,
+	       struct slot *ret, struct record *ret_record, struct err *e)
 {
 	int r = open_slot(config, index, ret, e);
 
 	for (int waited = 0; r == 0; waited += CLAIM_STEP_MS) {
-		r = claim(config, ret, ret_record, ret_owner, e);
+		r = claim(config, id, ret, ret_record, e);
 		if (r != -EAGAIN)
 			return r;
 		if (waited >= CLAIM_WAIT_MS)
@@ -512,9 +514,9 @@ int slot_claim(const struct runtime_config *config, uint32_t index, struct slot 
 	return r;
 }
 
-void slot_give_back(struct slot *slot, uint32_t owner)
+void slot_give_back(struct slot *slot)
 {
-	struct entry entry = { .pid = owner };
+	struct entry entry = { .pid = slot->owner };
 	struct err ignored;
 
 	if (own_pid_ns(&entry.pid_ns, &ignored) == 0)

@@ -25,6 +25,7 @@ struct slot {
 	uint32_t index;
 	uint32_t id_first; /* of the block: names the table */
 	uint32_t id_base; /* of this range */
+	uint32_t owner; /* before slot_claim() */
 	char name[CGROUP_NAME_MAX]; /* for cgroups: carrel-INDEX-GENERATION */
 };
 
@@ -70,13 +71,14 @@ must_check int slot_open(const struct runtime_config *config, uint32_t index,
 
 /* Makes a resident's slot ours, for slot_release() when all is gone, or
  * slot_give_back(). Waits a few seconds for somebody else who is at it, then −EBUSY.
- * −ENOENT: no resident has that slot. */
+ * −ENOENT: no resident has that slot, or (id not NULL) one with another name: the slot of
+ * a dead one may have been taken by the next meanwhile. */
 must_check int slot_claim(const struct runtime_config *config, uint32_t index,
-			  struct slot *ret, struct record *ret_record,
-			  uint32_t *ret_owner, struct err *e);
+			  const char *id, struct slot *ret, struct record *ret_record,
+			  struct err *e);
 
 /* Makes the former owner the owner again, and closes. */
-void slot_give_back(struct slot *slot, uint32_t owner);
+void slot_give_back(struct slot *slot);
 
 /* Closes, and leaves the slot to who has it. Harmless on SLOT_NONE. */
 void slot_close(struct slot *slot);

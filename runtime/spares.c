@@ -59,7 +59,9 @@ static void discarded(void *context, const struct worker_result *result, int *fd
 
 static void discard(struct spare *s)
 {
-	struct worker_order order = { .type = WORKER_REMOVE, .slot = s->resident.slot };
+	struct worker_order order = { .type = WORKER_REMOVE,
+				      .slot = s->resident.slot,
+				      .resident = s->resident };
 	struct broker *b = s->broker;
 	struct err e;
 

@@ -188,7 +188,7 @@ static inline int build_one(struct fixture *f, struct err *e)
 
 static inline int remove_one_slot(struct fixture *f, struct err *e)
 {
-	return resident_remove(&f->config, f->resident.slot, e);
+	return resident_remove(&f->config, f->resident.slot, NULL, e);
 }
 
 static inline void open_slot(struct fixture *f, uint32_t slot)
@@ -215,7 +215,7 @@ static inline int remove_found(void *context, uint32_t slot, struct err *e)
 {
 	struct fixture *f = context;
 
-	return resident_remove(&f->config, slot, e);
+	return resident_remove(&f->config, slot, NULL, e);
 }
 
 static inline int remove_all(struct fixture *f, struct err *e)
