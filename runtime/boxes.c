@@ -180,7 +180,7 @@ static void see_death(void *context, uint32_t events)
 
 	(void)events;
 	LIST_FOREACH(x, &box->execs, next)
-	exec_kill(x, WIRE_STOPPED);
+		exec_kill(x, WIRE_STOPPED);
 	forget_pid(box);
 	broker_event(b, box->definition.client, "die", box->definition.completed.name,
 		     NULL, NULL);
@@ -380,7 +380,7 @@ static void destroy(struct box *box, enum pool_why why)
 			     box->definition.completed.name, NULL, e.msg);
 	broker_metrics(b, box->definition.client)->stopped[why]++;
 	LIST_FOREACH(x, &box->execs, next)
-	exec_kill(x, WIRE_STOPPED);
+		exec_kill(x, WIRE_STOPPED);
 	if (box->alive)
 		err_ignore(resident_kill(&box->resident, &e) < 0);
 	forget_pid(box);

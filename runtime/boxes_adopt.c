@@ -206,7 +206,7 @@ void boxes_end_execs(struct broker *b)
 
 	while ((box = idmap_each(&b->boxes, &cursor))) {
 		LIST_FOREACH(x, &box->execs, next)
-		exec_kill(x, WIRE_STOPPED);
+			exec_kill(x, WIRE_STOPPED);
 	}
 }
 
@@ -221,8 +221,7 @@ bool boxes_busy(const struct broker *b)
 		if (box->orders ||
 		    (pool_look(b->pool, box->id, &row) && row.state == POOL_STOPPING))
 			return true;
-		LIST_FOREACH(x, &box->execs, next)
-		{
+		LIST_FOREACH(x, &box->execs, next) {
 			if (x->running.cgroup >= 0 || x->state == EXEC_STARTING)
 				return true;
 		}
@@ -239,8 +238,7 @@ bool boxes_know(const struct broker *b, pid_t pid)
 	while ((box = idmap_each(&b->boxes, &cursor))) {
 		if (box->resident.init.pid == pid)
 			return true;
-		LIST_FOREACH(x, &box->execs, next)
-		{
+		LIST_FOREACH(x, &box->execs, next) {
 			if (x->running.main.pid == pid)
 				return true;
 		}

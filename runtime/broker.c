@@ -38,8 +38,7 @@ static void tell_listeners(struct broker *b, uid_t client)
 	struct pending *p, *next;
 	struct front *f;
 
-	LIST_FOREACH(f, &b->fronts, next)
-	{
+	LIST_FOREACH(f, &b->fronts, next) {
 		if (f->uid != client)
 			continue;
 		for (p = LIST_FIRST(&f->pending); p; p = next) {

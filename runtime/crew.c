@@ -180,8 +180,7 @@ static struct member *find_idle(struct crew *crew)
 {
 	struct member *m;
 
-	LIST_FOREACH(m, &crew->members, next)
-	{
+	LIST_FOREACH(m, &crew->members, next) {
 		if (!m->order && !m->old)
 			return m;
 	}
@@ -197,7 +196,7 @@ static bool has_share(const struct crew *crew, uid_t client)
 	unsigned busy = 0;
 
 	LIST_FOREACH(m, &crew->members, next)
-	busy += m->order && m->order->order.client == client;
+		busy += m->order && m->order->order.client == client;
 	return busy < SHARE_MAX;
 }
 
@@ -208,8 +207,7 @@ static struct order *first_with_share(const struct crew *crew,
 	uid_t full = 0;
 	bool any_full = false;
 
-	STAILQ_FOREACH(o, q, next)
-	{
+	STAILQ_FOREACH(o, q, next) {
 		if (any_full && o->order.client == full)
 			continue;
 		if (has_share(crew, o->order.client))

@@ -129,8 +129,7 @@ char *document_execs(const struct box *box)
 	json_t *list = json_array();
 	const struct exec *x;
 
-	LIST_FOREACH(x, &box->execs, next)
-	{
+	LIST_FOREACH(x, &box->execs, next) {
 		json_t *argv = x->argv_text ? json_loads(x->argv_text, 0, NULL) : NULL;
 		json_t *o;
 
@@ -296,7 +295,7 @@ char *documents_all_metrics(struct broker *b)
 		return NULL;
 	}
 	LIST_FOREACH(f, &b->fronts, next)
-	daemon.fronts++;
+		daemon.fronts++;
 	err_ignore(metrics_resident(&daemon.resident_bytes, &e) < 0);
 	for (size_t i = 0; i < b->metrics.room; i++) {
 		if (b->metrics.entries[i].value)

@@ -112,8 +112,7 @@ struct exec *exec_find(const struct box *box, const char *id)
 {
 	struct exec *x;
 
-	LIST_FOREACH(x, &box->execs, next)
-	{
+	LIST_FOREACH(x, &box->execs, next) {
 		if (!strcmp(x->id, id))
 			return x;
 	}
@@ -242,8 +241,7 @@ static void make_room(const struct box *box)
 	struct exec *x, *oldest = NULL;
 	unsigned count = 0;
 
-	LIST_FOREACH(x, &box->execs, next)
-	{
+	LIST_FOREACH(x, &box->execs, next) {
 		if (!x->forget.place)
 			continue;
 		count++;

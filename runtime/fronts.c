@@ -43,8 +43,7 @@ static struct front *front_of(const struct broker *b, uint32_t serial)
 {
 	struct front *f;
 
-	LIST_FOREACH(f, &b->fronts, next)
-	{
+	LIST_FOREACH(f, &b->fronts, next) {
 		if (f->serial == serial)
 			return f;
 	}
@@ -94,8 +93,7 @@ static uint32_t free_id(const struct broker *b)
 	const struct front *f;
 
 	for (;; id--) {
-		LIST_FOREACH(f, &b->fronts, next)
-		{
+		LIST_FOREACH(f, &b->fronts, next) {
 			if (f->id == id)
 				break;
 		}
@@ -161,8 +159,7 @@ static struct front *front_for(struct broker *b, uid_t uid, struct err *e)
 	unsigned count = 0;
 	struct front *f;
 
-	LIST_FOREACH(f, &b->fronts, next)
-	{
+	LIST_FOREACH(f, &b->fronts, next) {
 		if (f->uid == uid)
 			return f;
 		count++;
@@ -250,8 +247,7 @@ bool fronts_know(const struct broker *b, pid_t pid)
 {
 	const struct front *f;
 
-	LIST_FOREACH(f, &b->fronts, next)
-	{
+	LIST_FOREACH(f, &b->fronts, next) {
 		if (f->process.pid == pid)
 			return true;
 	}

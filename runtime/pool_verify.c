@@ -39,8 +39,7 @@ static void verify_waiters(const struct pool *pool, const struct pool_sandbox *s
 	const struct pool_waiter *w;
 	uint32_t waiting = 0, starters = 0;
 
-	TAILQ_FOREACH(w, &s->waiters, next)
-	{
+	TAILQ_FOREACH(w, &s->waiters, next) {
 		bug_on(w->sandbox != s);
 		verify_waiter(pool, w);
 		waiting++;
@@ -130,15 +129,13 @@ static void verify_client(const struct pool *pool, const struct pool_client *c,
 		if (s)
 			verify_sandbox(pool, s, sum);
 	}
-	TAILQ_FOREACH(s, &c->idle, idle_of_client)
-	{
+	TAILQ_FOREACH(s, &c->idle, idle_of_client) {
 		bug_on(s->client != c || !s->idle || s->used < used);
 		used = s->used;
 		idle++;
 	}
 	bug_on(idle != c->counts.idle);
-	TAILQ_FOREACH(s, &c->queue, queued)
-	{
+	TAILQ_FOREACH(s, &c->queue, queued) {
 		bug_on(s->client != c || s->queue != QUEUE_CLIENT);
 		/* It waits because there is no room, and there will be. */
 		bug_on(!limit || c->counts.alive + c->counts.promised < limit ||
@@ -152,14 +149,12 @@ static void verify_queues(const struct pool *pool)
 	const struct pool_sandbox *s;
 	uint64_t used = 0;
 
-	TAILQ_FOREACH(s, &pool->idle, idle_of_all)
-	{
+	TAILQ_FOREACH(s, &pool->idle, idle_of_all) {
 		bug_on(!s->idle || s->used < used);
 		used = s->used;
 		idle++;
 	}
-	TAILQ_FOREACH(s, &pool->queue, queued)
-	{
+	TAILQ_FOREACH(s, &pool->queue, queued) {
 		bug_on(s->queue != QUEUE_ALL);
 		bug_on(!limit || pool->counts.alive < limit ||
 		       pool->counts.demands > limit);
@@ -178,8 +173,7 @@ static void verify_actions(const struct pool *pool)
 	const struct pool_node *node;
 	size_t ends = 0;
 
-	TAILQ_FOREACH(node, &pool->actions, next)
-	{
+	TAILQ_FOREACH(node, &pool->actions, next) {
 		bug_on(!node->queued);
 		bug_on(!node->waiter == !node->sandbox);
 		bug_on(node->waiter && node->waiter->sandbox);

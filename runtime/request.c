@@ -242,8 +242,7 @@ static size_t count_strings(const json_t *object)
 	json_t *value;
 	size_t count = 0;
 
-	json_object_foreach((json_t *)object, name, value)
-	{
+	json_object_foreach((json_t *)object, name, value) {
 		count += json_array_size(value) + 2 * json_object_size(value);
 	}
 	return count;

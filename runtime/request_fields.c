@@ -129,8 +129,7 @@ static int environment_size(const json_t *value, size_t *ret)
 	json_t *one;
 	size_t size = 0;
 
-	json_object_foreach((json_t *)value, name, one)
-	{
+	json_object_foreach((json_t *)value, name, one) {
 		if (!json_is_string(one) || !is_variable(name))
 			return -EINVAL;
 		size += strlen(name) + json_string_length(one) + 2;
@@ -158,8 +157,7 @@ static int take_environment(const struct field *f, const json_t *value,
 	to = rq->text = malloc(size + 1);
 	if (!to)
 		return -ENOMEM;
-	json_object_foreach((json_t *)value, name, one)
-	{
+	json_object_foreach((json_t *)value, name, one) {
 		size_t name_len = strlen(name), len = json_string_length(one);
 
 		rq->strings[rq->string_count++] = to;
@@ -180,8 +178,7 @@ static int take_labels(const struct field *f, const json_t *value, struct reques
 
 	if (!json_is_object(value) || too_many(rq, 2 * count))
 		return -EINVAL;
-	json_object_foreach((json_t *)value, name, one)
-	{
+	json_object_foreach((json_t *)value, name, one) {
 		size += strlen(name) + json_string_length(one) + 2;
 		if (!json_is_string(one) || !*name || size > WIRE_STRINGS_SIZE)
 			return -EINVAL;
@@ -225,8 +222,7 @@ static int refuse_unknown(const struct field *fields, unsigned count,
 	const char *name;
 	json_t *any;
 
-	json_object_foreach((json_t *)object, name, any)
-	{
+	json_object_foreach((json_t *)object, name, any) {
 		if (!is_known(fields, count, name))
 			return refuse(d, within, name);
 	}

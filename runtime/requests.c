@@ -194,8 +194,7 @@ static bool has_running(const struct box *box)
 {
 	const struct exec *x;
 
-	LIST_FOREACH(x, &box->execs, next)
-	{
+	LIST_FOREACH(x, &box->execs, next) {
 		if (x->state != EXEC_ENDED)
 			return true;
 	}
@@ -230,8 +229,7 @@ static void stop(struct pending *p, const struct wire_request *rq)
 		return;
 	if (!rq->stop.grace_ms || !has_running(box))
 		return stop_now(p);
-	LIST_FOREACH(x, &box->execs, next)
-	{
+	LIST_FOREACH(x, &box->execs, next) {
 		if (x->state == EXEC_RUNNING)
 			err_ignore(pidfd_send_signal(x->running.main.pidfd, SIGTERM, NULL,
 						     0) < 0);

@@ -70,7 +70,7 @@ static bool may_stream(struct pending *p)
 	unsigned count = 0;
 
 	LIST_FOREACH(other, &p->front->pending, next)
-	count += other->type == WIRE_EVENTS || other->type == WIRE_STATS;
+		count += other->type == WIRE_EVENTS || other->type == WIRE_STATS;
 	if (count <= STREAMS_MAX)
 		return true;
 	request_busy(p, "requests", STREAMS_MAX);

@@ -82,7 +82,8 @@ static unsigned count_of(const struct broker *b, const char *profile)
 	unsigned n = 0;
 
 	LIST_FOREACH(s, &b->spares, next)
-	n += !s->box && !s->unfit && !strcmp(s->definition.completed.profile, profile);
+		n += !s->box && !s->unfit &&
+		     !strcmp(s->definition.completed.profile, profile);
 	return n;
 }
 
@@ -250,8 +251,7 @@ bool spares_bind(struct box *box)
 	struct spare *s;
 	struct err e;
 
-	LIST_FOREACH(s, &b->spares, next)
-	{
+	LIST_FOREACH(s, &b->spares, next) {
 		if (fits(s, box))
 			break;
 	}
@@ -292,8 +292,7 @@ bool spares_have(const struct broker *b, uint32_t slot)
 {
 	const struct spare *s;
 
-	LIST_FOREACH(s, &b->spares, next)
-	{
+	LIST_FOREACH(s, &b->spares, next) {
 		if (s->resident.init.pidfd >= 0 && s->resident.slot == slot)
 			return true;
 	}
@@ -312,8 +311,7 @@ bool spares_know(const struct broker *b, pid_t pid)
 {
 	const struct spare *s;
 
-	LIST_FOREACH(s, &b->spares, next)
-	{
+	LIST_FOREACH(s, &b->spares, next) {
 		if (s->resident.init.pid == pid)
 			return true;
 	}

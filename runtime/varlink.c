@@ -116,8 +116,7 @@ static int parse_fields(struct varlink_call *call, struct varlink_error *ret_err
 	int result = 0;
 
 	/* To the end, also after an error: it may be one-way. */
-	json_object_foreach(call->message, name, value)
-	{
+	json_object_foreach(call->message, name, value) {
 		int r = parse_field(call, name, value, ret_error);
 
 		if (r == -EPROTO)
@@ -229,8 +228,7 @@ static int no_other_fields(const struct varlink_call *call, const char *known,
 	const char *name;
 	json_t *value;
 
-	json_object_foreach(call->parameters, name, value)
-	{
+	json_object_foreach(call->parameters, name, value) {
 		if (known && strcmp(name, known) == 0)
 			continue;
 		*ret_error = varlink_invalid(name);

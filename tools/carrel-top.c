@@ -89,8 +89,7 @@ static int count_states(struct top *t, struct err *e)
 	if (r < 0)
 		return r;
 	t->screen.running = t->screen.paused = 0;
-	json_array_foreach(json_object_get(reply, "sandboxes"), i, sandbox)
-	{
+	json_array_foreach(json_object_get(reply, "sandboxes"), i, sandbox) {
 		if (!strcmp(client_text(sandbox, "state"), "paused"))
 			t->screen.paused++;
 		else if (!strcmp(client_text(sandbox, "state"), "running"))

@@ -117,8 +117,7 @@ static int print_execs(const struct verb_args *a, const json_t *execs, struct er
 	json_t *exec;
 	int r = 0;
 
-	json_array_foreach(execs, i, exec)
-	{
+	json_array_foreach(execs, i, exec) {
 		if (a->quiet)
 			printf("%s\n", client_text(exec, "id"));
 		else if (a->json)

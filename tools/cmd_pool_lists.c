@@ -139,8 +139,7 @@ static int print_sandboxes(const struct verb_args *a, const json_t *sandboxes,
 	json_t *sandbox;
 	int r = 0;
 
-	json_array_foreach(sandboxes, i, sandbox)
-	{
+	json_array_foreach(sandboxes, i, sandbox) {
 		if (a->quiet)
 			print_name(client_text(sandbox, "name"));
 		else if (a->json)

@@ -138,8 +138,8 @@ static int events(struct verb_args *a, struct client_link *c, char **words, stru
 		json_t *event;
 
 		r = client_receive(c, &reply, e);
-		json_array_foreach(json_object_get(reply.parameters, "events"), i, event)
-		{
+		json_array_foreach(json_object_get(reply.parameters, "events"), i,
+				   event) {
 			if (r == 0)
 				r = print_event(a, event, e);
 		}

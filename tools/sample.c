@@ -67,8 +67,7 @@ int samples_read(const json_t *reply, const struct samples *before, int64_t now_
 	s.list = calloc(count ? count : 1, sizeof(*s.list));
 	if (!s.list)
 		return err_set(e, ENOMEM, "read what sandboxes use");
-	json_array_foreach(array, i, stats)
-	{
+	json_array_foreach(array, i, stats) {
 		struct sample *one = &s.list[s.count++];
 
 		read_one(stats, one);
