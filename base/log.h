@@ -11,10 +11,9 @@
 /*
  * Theory of operation
  *
- *	log_info("sandbox.started", log_text("name", name), log_number("client", uid));
+ *	log_info("sandbox.started", log_text("name", name), log_number("client", 1));
  *
- *	time=2026-03-01T12:00:00.123Z level=info event=sandbox.started name="a b"
- *client=1000
+ *	time=2026-03-01T12:00:00.123Z level=info event=sandbox.started name="a b" client=1
  *
  * A line is made in a buffer of fixed size, without allocation, lock or stdio, and leaves
  * in one write. Under journald, which knows the time, it begins with <6> instead of a

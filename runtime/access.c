@@ -71,6 +71,15 @@ const struct client *access_find(const struct access *a, uid_t uid)
 	return anybody;
 }
 
+const struct profile *access_find_profile(const struct access *a, const char *name)
+{
+	for (unsigned i = 0; i < a->profile_count; i++) {
+		if (!strcmp(a->profiles[i].name, name))
+			return &a->profiles[i];
+	}
+	return NULL;
+}
+
 /* --- text -------------------------------------------------------------------------- */
 
 /* The length of the character's encoding, by its first byte; 0: nothing begins so. */

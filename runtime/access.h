@@ -79,6 +79,8 @@ void access_free(struct access *a);
 
 /* The entry for that uid, or NULL: it has none, and there is none for anybody. */
 const struct client *access_find(const struct access *a, uid_t uid);
+/* NULL: the configuration has none of that name (any more). */
+const struct profile *access_find_profile(const struct access *a, const char *name);
 
 /* Checks what a client asks for against what it may have, and completes it: profile,
  * hostname, limits, network and times are all set afterwards. What the client has not

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sandboxes: what the pool has the broker do, and what was there before it. */
+/* Sandboxes: what the pool has the broker do with them. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -50,7 +49,7 @@ int box_new(struct broker *b, pool_id id, struct definition *definition, struct 
 	return 0;
 }
 
-static void box_free(struct box *box)
+void box_free(struct box *box)
 {
 	struct broker *b = box->broker;
 	struct exec *x;
@@ -64,11 +63,6 @@ static void box_free(struct box *box)
 	resident_close(&box->resident);
 	definition_free(&box->definition);
 	free(box);
-}
-
-void box_let_go(struct box *box)
-{
-	box_free(box);
 }
 
 int box_order(struct box *box, struct worker_order *order, const int *fds, unsigned count,
@@ -122,19 +116,9 @@ void box_describe(const struct box *box, struct wire_sandbox *ret)
 		memcpy(ret->id, box->resident.id, sizeof(ret->id));
 }
 
-static const struct profile *profile_of(const struct broker *b,
-					const struct definition *d)
-{
-	for (unsigned i = 0; i < b->access->profile_count; i++) {
-		if (!strcmp(b->access->profiles[i].name, d->completed.profile))
-			return &b->access->profiles[i];
-	}
-	return NULL;
-}
-
 void box_spec(const struct broker *b, const struct definition *d, struct pool_spec *ret)
 {
-	const struct profile *p = profile_of(b, d);
+	const struct profile *p = access_find_profile(b->access, d->completed.profile);
 
 	*ret = (struct pool_spec){ .idle_timeout = d->completed.idle_timeout_ms,
 				   .max_duration = d->completed.max_duration_ms,
@@ -145,7 +129,8 @@ void box_spec(const struct broker *b, const struct definition *d, struct pool_sp
 
 void box_complete_exec(const struct box *box, struct wire_exec *exec)
 {
-	const struct profile *p = profile_of(box->broker, &box->definition);
+	const struct profile *p = access_find_profile(box->broker->access,
+						      box->definition.completed.profile);
 
 	if (exec->uid == UINT32_MAX)
 		exec->uid = p ? p->uid : 1000;
@@ -274,20 +259,13 @@ void box_take_resident(struct box *box, struct resident *resident)
 int box_make_label(const struct definition *d, int *ret_fd, struct err *e)
 {
 	auto_free void *label = malloc(RESIDENT_LABEL_SIZE);
-	auto_fd fd = memfd_create("carrel-label", MFD_CLOEXEC);
 	size_t size;
 	int r;
 
-	if (fd < 0 || !label)
-		return err_set(e, fd < 0 ? errno : ENOMEM, "hold a label");
+	if (!label)
+		return err_set(e, ENOMEM, "hold a label");
 	r = definition_encode(d, label, &size, e);
-	if (r < 0)
-		return r;
-	r = fd_write_all(fd, label, size);
-	if (r < 0)
-		return err_set(e, -r, "hold a label");
-	*ret_fd = fd_take(&fd);
-	return 0;
+	return r < 0 ? r : wire_memfd("carrel-label", label, size, ret_fd, e);
 }
 
 void box_build(struct box *box)

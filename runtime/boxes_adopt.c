@@ -27,7 +27,6 @@ static int adopt(struct broker *b, struct definition *d, enum pool_state state,
 	return r;
 }
 
-/* Thawed in every case: who had it frozen is not there any more (FI-23). */
 static int take_in(struct broker *b, uint32_t slot, struct err *e)
 {
 	struct resident resident = RESIDENT_NONE;
@@ -40,7 +39,7 @@ static int take_in(struct broker *b, uint32_t slot, struct err *e)
 	if (r == 0)
 		r = definition_decode(label, size, &d, e);
 	/* Spares are made anew: one may have been half-bound. */
-	if (r == 0 && d.client == (uid_t)-1)
+	if (r == 0 && d.client == DEFINITION_NOBODY)
 		r = err_say(e, ESTALE, "a spare of an earlier daemon");
 	if (r == 0)
 		r = adopt(b, &d, POOL_RUNNING, &box, e);

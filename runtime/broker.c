@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Connections, fronts, signals, and the loop around them. */
+/* Events, answers, signals, and the loop around them. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -140,9 +139,11 @@ void pending_sandbox(struct pending *p, const struct box *box, bool created)
 void pending_document(struct pending *p, char *document, bool more)
 {
 	struct wire_reply reply = { .type = WIRE_DOCUMENT, .tag = p->tag, .more = more };
-	auto_fd fd = document ? memfd_create("carrel-document", MFD_CLOEXEC) : -1;
+	auto_fd fd = -1;
+	struct err e;
 
-	if (fd < 0 || fd_write_all(fd, document, strlen(document)) < 0) {
+	if (!document ||
+	    wire_memfd("carrel-document", document, strlen(document), &fd, &e) < 0) {
 		free(document);
 		pending_fail(p,
 			     &(struct wire_error){ .code = WIRE_FAILED,
@@ -388,7 +389,7 @@ static void finish(struct broker *b)
 	while ((f = LIST_FIRST(&b->fronts)))
 		front_end(f, "the daemon ends");
 	while (b->loop && (box = idmap_each(&b->boxes, &cursor)))
-		box_let_go(box);
+		box_free(box);
 	if (b->loop)
 		spares_let_go(b);
 	idmap_free(&b->boxes);

@@ -20,10 +20,16 @@
  * that uid. No byte from a client is read here. It has one thread and waits for nothing
  * but its event loop.
  *
- *	broker.c	connections, fronts, the loop, signals
- *	requests.c	what fronts ask for
- *	boxes.c		sandboxes: what the pool has it do, and what was there at the
- *start execs.c		commands documents.c	lists, as JSON
+ *	broker.c		the loop, signals, answers, events
+ *	fronts.c		connections, and the fronts that speak with them
+ *	requests.c		what fronts ask for
+ *	requests_look.c		that part of it which changes nothing
+ *	documents.c		lists, as JSON
+ *	boxes.c			sandboxes: what the pool has it do with them
+ *	boxes_adopt.c		what an earlier daemon has left
+ *	spares.c		sandboxes that are nobody's yet
+ *	execs.c			commands
+ *	execs_strings.c		their arguments and environment
  */
 
 struct broker_settings {

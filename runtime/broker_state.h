@@ -240,8 +240,8 @@ void box_spec(const struct broker *b, const struct definition *d, struct pool_sp
 /* The order is about a living sandbox; on failure `done` is not called. */
 must_check int box_order(struct box *box, struct worker_order *order, const int *fds,
 			 unsigned count, crew_done done, void *context, struct err *e);
-/* At the end of the daemon: the sandbox lives on without it. */
-void box_let_go(struct box *box);
+/* Forgets it; what it stands for lives on. */
+void box_free(struct box *box);
 void boxes_stop_all(struct broker *b);
 void boxes_end_execs(struct broker *b);
 /* Is it PID 1 of a sandbox, or a command? */

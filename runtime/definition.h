@@ -17,7 +17,7 @@
  * A definition becomes a flat block of bytes: the label of a living sandbox (see
  * resident.h) or the content of a file, for one that is stopped. A block says how long it
  * is and which version wrote it, and carries a checksum of all of itself, so that one
- *that was cut, damaged or written by somebody else is told from a good one (FI-07). What
+ * that was cut, damaged or written by somebody else is told from a good one (FI-07). What
  * passes that is checked like a request.
  *
  *	definition.c		the block, and comparing what was asked for	(pure)
@@ -32,6 +32,9 @@ enum {
 	DEFINITION_DIGEST_SIZE = 32,
 	DEFINITION_KEY_SIZE = 8 + 2 * DEFINITION_DIGEST_SIZE + 1, /* hex, with the NUL */
 };
+
+/* The client of a sandbox that is nobody's yet. */
+#define DEFINITION_NOBODY ((uid_t)-1)
 
 struct definition {
 	uid_t client;

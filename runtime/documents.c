@@ -11,13 +11,9 @@
 #include "base/str.h"
 #include "runtime/broker_state.h"
 #include "runtime/resident_stats.h"
+#include "runtime/wire_json.h"
 
 enum { INSPECT_SIZE_MAX = 4 << 20 };
-
-static json_t *number(uint64_t value)
-{
-	return json_integer(value > INT64_MAX ? INT64_MAX : (json_int_t)value);
-}
 
 /* NULL if there was no memory for any part of it. */
 static char *dump(json_t *object)
@@ -26,30 +22,6 @@ static char *dump(json_t *object)
 
 	json_decref(object);
 	return text;
-}
-
-static const char *state_name(uint32_t state)
-{
-	static const char *const names[WIRE_STATE_MAX] = {
-		[WIRE_CREATING] = "creating",  [WIRE_RUNNING] = "running",
-		[WIRE_PAUSED] = "paused",      [WIRE_STOPPING] = "stopping",
-		[WIRE_IS_STOPPED] = "stopped",
-	};
-
-	return names[state];
-}
-
-static json_t *describe_limits(const struct wire_limits *l)
-{
-	json_t *o = json_object();
-
-	if (l->memory)
-		json_object_set_new(o, "memory", number(l->memory));
-	if (l->cpu_milli)
-		json_object_set_new(o, "cpu_milli", number(l->cpu_milli));
-	if (l->pids)
-		json_object_set_new(o, "pids", number(l->pids));
-	return o;
 }
 
 static json_t *describe_labels(const struct definition *d)
@@ -65,26 +37,11 @@ static json_t *describe_labels(const struct definition *d)
 static json_t *describe(const struct box *box)
 {
 	struct wire_sandbox s;
-	json_t *o = json_object();
+	json_t *o;
 
 	box_describe(box, &s);
-	json_object_set_new(o, "name", json_string(s.name));
-	json_object_set_new(o, "id", json_string(s.id));
-	json_object_set_new(o, "generation", number(s.generation));
-	json_object_set_new(o, "state", json_string(state_name(s.state)));
-	json_object_set_new(o, "profile", json_string(s.profile));
-	json_object_set_new(o, "workspace", json_string(s.workspace));
+	o = wire_json_sandbox(&s);
 	json_object_set_new(o, "labels", describe_labels(&box->definition));
-	json_object_set_new(o, "created", number(s.created));
-	json_object_set_new(o, "started", number(s.started));
-	json_object_set_new(o, "used", number(s.used));
-	json_object_set_new(o, "execs", number(s.execs));
-	json_object_set_new(o, "limits", describe_limits(&s.limits));
-	json_object_set_new(
-		o, "network",
-		json_string(s.network == WIRE_NETWORK_EGRESS ? "egress" : "none"));
-	json_object_set_new(o, "idle_timeout", number(s.idle_timeout_ms));
-	json_object_set_new(o, "max_duration", number(s.max_duration_ms));
 	return o;
 }
 
@@ -105,43 +62,24 @@ char *document_list(const struct broker *b, uid_t client, bool all)
 
 /* --- commands ---------------------------------------------------------------------- */
 
-static json_t *describe_result(const struct wire_result *r)
-{
-	static const char *const reasons[WIRE_REASON_MAX] = {
-		[WIRE_EXITED] = "exit",     [WIRE_SIGNALLED] = "signal",
-		[WIRE_TIMEOUT] = "timeout", [WIRE_OOM] = "oom",
-		[WIRE_OUTPUT] = "output",   [WIRE_CANCELLED] = "cancelled",
-		[WIRE_STOPPED] = "stopped", [WIRE_START_FAILED] = "start_failed",
-	};
-
-	return json_pack("{s:s, s:s, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:b, s:i, s:s}",
-			 "exec", r->exec, "reason", reasons[r->reason], "exit_code",
-			 (int)r->exit_code, "signal", (int)r->signal, "wall_ms",
-			 (json_int_t)r->wall_ms, "cpu_user_ms",
-			 (json_int_t)r->cpu_user_ms, "cpu_sys_ms",
-			 (json_int_t)r->cpu_sys_ms, "mem_peak", (json_int_t)r->mem_peak,
-			 "pids_peak", (json_int_t)r->pids_peak, "oom", (int)r->oom,
-			 "truncated", 0, "error", r->error);
-}
-
 char *document_execs(const struct box *box)
 {
 	json_t *list = json_array();
 	const struct exec *x;
 
 	LIST_FOREACH(x, &box->execs, next) {
-		json_t *argv = x->argv_text ? json_loads(x->argv_text, 0, NULL) : NULL;
-		json_t *o;
+		json_t *argv, *o;
 
 		if (x->state == EXEC_ENDED && !x->asked.detach)
 			continue;
+		argv = x->argv_text ? json_loads(x->argv_text, 0, NULL) : NULL;
 		o = json_pack("{s:s, s:s, s:o, s:b, s:b, s:I}", "id", x->id, "sandbox",
 			      box->definition.completed.name, "argv",
 			      argv ? argv : json_array(), "running",
 			      x->state != EXEC_ENDED, "detached", (int)x->asked.detach,
 			      "started", (json_int_t)x->started_at);
 		if (x->state == EXEC_ENDED)
-			json_object_set_new(o, "result", describe_result(&x->result));
+			json_object_set_new(o, "result", wire_json_result(&x->result, 0));
 		json_array_append_new(list, o);
 	}
 	return dump(json_pack("{s:o}", "execs", list));
@@ -199,7 +137,7 @@ char *document_events(const struct broker *b, uid_t client, uint64_t from)
 		if (*ev->exec)
 			json_object_set_new(o, "exec", json_string(ev->exec));
 		if (*ev->why)
-			json_object_set_new(o, "why", json_string(ev->why));
+			json_object_set_new(o, "why", wire_json_string(ev->why));
 		json_array_append_new(list, o);
 	}
 	return dump(json_pack("{s:o}", "events", list));

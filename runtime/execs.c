@@ -16,6 +16,7 @@
 #include "base/str.h"
 #include "runtime/broker_state.h"
 #include "runtime/steps.h"
+#include "runtime/wire_json.h"
 
 enum {
 	OOM_LOOK_MS = 2000, /* how long a kill may follow its announcement (v1) */
@@ -134,12 +135,6 @@ static void answer(struct exec *x, struct pending *p)
 /* Tells all who want to know, and gives the pool its count back. */
 static void conclude(struct exec *x)
 {
-	static const char *const why[WIRE_REASON_MAX] = {
-		[WIRE_EXITED] = "exit",     [WIRE_SIGNALLED] = "signal",
-		[WIRE_TIMEOUT] = "timeout", [WIRE_OOM] = "oom",
-		[WIRE_OUTPUT] = "output",   [WIRE_CANCELLED] = "cancelled",
-		[WIRE_STOPPED] = "stopped", [WIRE_START_FAILED] = "start_failed",
-	};
 	struct broker *b = x->broker;
 	struct pending *p;
 
@@ -158,7 +153,8 @@ static void conclude(struct exec *x)
 		answer(x, p);
 	}
 	broker_event(b, x->box->definition.client, "exec_end",
-		     x->box->definition.completed.name, x->id, why[x->result.reason]);
+		     x->box->definition.completed.name, x->id,
+		     wire_reason_names[x->result.reason]);
 	x->box->used_at = broker_time();
 	if (x->counted)
 		pool_exec_ended(b->pool, loop_now(b->loop), x->box->id);

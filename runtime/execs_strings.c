@@ -19,18 +19,13 @@ enum {
 static int merge_environment(const struct box *box, char *const *own, size_t count,
 			     struct environment *ret, struct err *e)
 {
-	const struct access *a = box->broker->access;
 	const struct definition *d = &box->definition;
+	const struct profile *p =
+		access_find_profile(box->broker->access, d->completed.profile);
 	int r = environment_init(ret, e);
 
-	for (unsigned i = 0; i < a->profile_count; i++) {
-		char *const *env = a->profiles[i].env;
-
-		if (strcmp(a->profiles[i].name, d->completed.profile))
-			continue;
-		for (; r == 0 && *env; env++)
-			r = environment_set(ret, *env, e);
-	}
+	for (char *const *env = p ? p->env : NULL; r == 0 && env && *env; env++)
+		r = environment_set(ret, *env, e);
 	for (uint32_t i = 0; r == 0 && i < d->completed.env_count; i++)
 		r = environment_set(ret, d->strings[i], e);
 	for (size_t i = 0; r == 0 && i < count; i++) {

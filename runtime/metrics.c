@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/sys.h"
 #include "runtime/metrics.h"
+#include "runtime/wire_json.h"
 
 #define TMP_SUFFIX ".tmp" /* collectors read what ends in .prom */
 
@@ -49,15 +50,6 @@ static const char *const why_names[] = {
 };
 
 static_assert(sizeof(why_names) / sizeof(*why_names) == POOL_WHY_MAX, "reasons to stop");
-
-static const char *const reason_names[] = {
-	[WIRE_EXITED] = "exit",     [WIRE_SIGNALLED] = "signal",
-	[WIRE_TIMEOUT] = "timeout", [WIRE_OOM] = "oom",
-	[WIRE_OUTPUT] = "output",   [WIRE_CANCELLED] = "cancelled",
-	[WIRE_STOPPED] = "stopped", [WIRE_START_FAILED] = "start_failed",
-};
-
-static_assert(sizeof(reason_names) / sizeof(*reason_names) == WIRE_REASON_MAX, "reasons");
 
 /* As in the interface. Index 0 is no request. */
 static const char *const method_names[] = {
@@ -134,7 +126,7 @@ static const struct row client_rows[] = {
 	{ "stops_total", "Sandboxes that were stopped, by why.", "counter",
 	  OF(metrics, stopped), BY("why", why_names) },
 	{ "execs_ended_total", "Commands that ended, by reason.", "counter",
-	  OF(metrics, execs_ended), BY("reason", reason_names) },
+	  OF(metrics, execs_ended), BY("reason", wire_reason_names) },
 	{ "requests_total", "Requests by method.", "counter", OF(metrics, requests),
 	  BY("method", method_names) },
 	{ "errors_total", "Requests that were answered with an error.", "counter",

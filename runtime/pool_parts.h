@@ -24,7 +24,7 @@
  * is demanded never exceeds a ceiling, unless sandboxes were adopted or the ceiling was
  * lowered. What is *alive* (not STOPPED) does not exceed it either: who demands room that
  * is still taken by somebody who is STOPPING waits in a queue, first in its client's,
- *then in the one of all.
+ * then in the one of all.
  */
 
 /* --- hash tables: chained, intrusive */

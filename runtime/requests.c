@@ -176,18 +176,31 @@ static void ensure(struct pending *p, const struct wire_request *rq, struct parc
 	definition_free(&d);
 }
 
+/* What was asked for is so. */
+static void changed(struct pending *p)
+{
+	if (p->type == WIRE_PAUSE || p->type == WIRE_UNPAUSE)
+		broker_event(p->front->broker, p->front->uid,
+			     p->type == WIRE_PAUSE ? "pause" : "unpause", p->name, NULL,
+			     NULL);
+	pending_done(p, 0);
+}
+
+static void settle(struct pending *p, enum pool_verdict verdict)
+{
+	if (verdict == POOL_ADMITTED)
+		changed(p);
+	else if (verdict != POOL_WAITS)
+		refuse(p, verdict);
+}
+
 static void stop_now(struct pending *p)
 {
 	struct broker *b = p->front->broker;
-	enum pool_verdict verdict;
 
 	loop_clear_timer(b->loop, &p->timer);
-	verdict = pool_stop(b->pool, loop_now(b->loop), p->front->uid, p->name, p->cookie,
-			    &p->box);
-	if (verdict == POOL_ADMITTED)
-		pending_done(p, 0);
-	else if (verdict != POOL_WAITS)
-		refuse(p, verdict);
+	settle(p, pool_stop(b->pool, loop_now(b->loop), p->front->uid, p->name, p->cookie,
+			    &p->box));
 }
 
 static bool has_running(const struct box *box)
@@ -239,16 +252,6 @@ static void stop(struct pending *p, const struct wire_request *rq)
 	look_at_grace(p);
 }
 
-/* What was asked for is so. */
-static void changed(struct pending *p)
-{
-	if (p->type == WIRE_PAUSE || p->type == WIRE_UNPAUSE)
-		broker_event(p->front->broker, p->front->uid,
-			     p->type == WIRE_PAUSE ? "pause" : "unpause", p->name, NULL,
-			     NULL);
-	pending_done(p, 0);
-}
-
 typedef enum pool_verdict (*pool_change)(struct pool *pool, uint64_t now, uint32_t client,
 					 const char *name, uint64_t cookie,
 					 pool_id *ret_id);
@@ -256,31 +259,20 @@ typedef enum pool_verdict (*pool_change)(struct pool *pool, uint64_t now, uint32
 static void change(struct pending *p, const char *name, pool_change function)
 {
 	struct broker *b = p->front->broker;
-	enum pool_verdict verdict;
 
-	if (!request_find(p, name))
-		return;
-	verdict = function(b->pool, loop_now(b->loop), p->front->uid, name, p->cookie,
-			   &p->box);
-	if (verdict == POOL_ADMITTED)
-		changed(p);
-	else if (verdict != POOL_WAITS)
-		refuse(p, verdict);
+	if (request_find(p, name))
+		settle(p, function(b->pool, loop_now(b->loop), p->front->uid, name,
+				   p->cookie, &p->box));
 }
 
 static void remove_it(struct pending *p, const struct wire_request *rq)
 {
 	struct broker *b = p->front->broker;
-	enum pool_verdict verdict;
 
-	if (!request_find(p, rq->flagged.name))
-		return;
-	verdict = pool_remove(b->pool, loop_now(b->loop), p->front->uid, rq->flagged.name,
-			      rq->flagged.flag, p->cookie, &p->box);
-	if (verdict == POOL_ADMITTED)
-		pending_done(p, 0);
-	else if (verdict != POOL_WAITS)
-		refuse(p, verdict);
+	if (request_find(p, rq->flagged.name))
+		settle(p, pool_remove(b->pool, loop_now(b->loop), p->front->uid,
+				      rq->flagged.name, rq->flagged.flag, p->cookie,
+				      &p->box));
 }
 
 static void touch(struct pending *p, const struct wire_request *rq)
@@ -293,10 +285,7 @@ static void touch(struct pending *p, const struct wire_request *rq)
 		return;
 	verdict = pool_touch(b->pool, loop_now(b->loop), p->front->uid, rq->name.name);
 	box->used_at = broker_time();
-	if (verdict == POOL_ADMITTED)
-		pending_done(p, 0);
-	else
-		refuse(p, verdict);
+	settle(p, verdict);
 }
 
 /* --- commands ---------------------------------------------------------------------- */

@@ -12,21 +12,12 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "runtime/resident_private.h"
+#include "runtime/wire_json.h"
 
 enum {
 	STATUS_MAX = 8192,
 	MOUNTS_MAX = 256 << 10, /* of mountinfo: a hundred mounts, long paths */
 };
-
-/* JSON is UTF-8; other bytes are shown escaped rather than lost. NULL without memory. */
-static json_t *any_string(const char *text)
-{
-	json_t *string = json_string(text);
-	size_t size = 4 * strlen(text) + 1;
-	auto_free char *shown = string ? NULL : malloc(size);
-
-	return shown ? json_string(str_escape(shown, size, text)) : string;
-}
 
 /* Puts a value that may be NULL for want of memory. */
 static int put(json_t *object, const char *key, json_t *value, struct err *e)
@@ -137,7 +128,7 @@ static json_t *mount_object(const char *line)
 
 	if (dash && sscanf(line, "%*s %*s %*s %*s %4095s %255s", target, options) == 2 &&
 	    sscanf(dash, " - %63s", type) == 1)
-		object = json_pack("{s:o, s:s, s:s}", "target", any_string(target),
+		object = json_pack("{s:o, s:s, s:s}", "target", wire_json_string(target),
 				   "type", type, "options", options);
 	return object;
 }

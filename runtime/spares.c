@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,9 +14,6 @@
 #include "runtime/broker_state.h"
 
 enum { RETRY_MS = 5000 }; /* after a failure */
-
-/* Whose they are until they are bound. */
-#define NOBODY ((uid_t)-1)
 
 struct spare {
 	LIST_ENTRY(spare) next;
@@ -139,7 +135,7 @@ static void see_death(void *context, uint32_t events)
 static int order(struct spare *s, struct err *e)
 {
 	struct worker_order order = { .type = WORKER_BUILD,
-				      .client = NOBODY,
+				      .client = DEFINITION_NOBODY,
 				      .ensure = s->definition.completed };
 	auto_fd label = -1;
 	int r = box_make_label(&s->definition, &label, e);
@@ -171,7 +167,7 @@ static int make(struct broker *b, const struct profile *p, struct err *e)
 	s->broker = b;
 	s->resident = RESIDENT_NONE;
 	s->died = (struct watch){ .ready = see_death, .context = s };
-	s->definition.client = NOBODY;
+	s->definition.client = DEFINITION_NOBODY;
 	s->definition.strings = calloc(1, sizeof(char *));
 	LIST_INSERT_HEAD(&b->spares, s, next);
 	complete(p, &s->definition.completed);

@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -62,15 +61,6 @@ unsigned worker_put_resident_fds(struct resident *r, const int *fds)
 
 /* --- orders ------------------------------------------------------------------------ */
 
-static const struct profile *find_profile(const struct access *a, const char *name)
-{
-	for (unsigned i = 0; i < a->profile_count; i++) {
-		if (!strcmp(a->profiles[i].name, name))
-			return &a->profiles[i];
-	}
-	return NULL;
-}
-
 static int read_label(int fd, void **ret, size_t *ret_size, struct err *e)
 {
 	off_t size = lseek(fd, 0, SEEK_END);
@@ -93,7 +83,7 @@ static int read_label(int fd, void **ret, size_t *ret_size, struct err *e)
 static int build(struct worker *w, const struct worker_order *o, const struct parcel *in,
 		 struct worker_result *result, struct err *e)
 {
-	const struct profile *profile = find_profile(w->access, o->ensure.profile);
+	const struct profile *profile = access_find_profile(w->access, o->ensure.profile);
 	const struct client *client = access_find(w->access, o->client);
 	auto_free void *label = NULL;
 	auto_fd workspace = -1;
@@ -161,7 +151,7 @@ static int attach_workspace(struct worker *w, const struct worker_order *o,
 static int bind_spare(struct worker *w, const struct worker_order *o,
 		      const struct parcel *in, struct err *e)
 {
-	const struct profile *profile = find_profile(w->access, o->ensure.profile);
+	const struct profile *profile = access_find_profile(w->access, o->ensure.profile);
 	const struct client *client = access_find(w->access, o->client);
 	int ignored[WORKER_FDS_MAX];
 	unsigned used = worker_resident_fds(&o->resident, ignored);
@@ -179,12 +169,10 @@ static int bind_spare(struct worker *w, const struct worker_order *o,
 	return r == 0 ? resident_set_label(&o->resident, label, label_size, e) : r;
 }
 
-static int open_stdio(struct worker *w, const struct worker_order *o,
-		      const struct parcel *in, unsigned used,
-		      struct resident_command *command, int *ret_master, int *ret_slave,
-		      struct err *e)
+static int open_stdio(const struct worker_order *o, const struct parcel *in,
+		      unsigned used, struct resident_command *command, int *ret_master,
+		      int *ret_slave, struct err *e)
 {
-	(void)w;
 	if (!o->exec.terminal) {
 		if (in->count - used < 3)
 			return err_say(e, EPROTO, "a command without stdio");
@@ -238,7 +226,7 @@ static int start_exec(struct worker *w, struct worker_order *o, const struct par
 		return err_set(e, ENOMEM, "hold %u arguments", o->exec.argc);
 	memcpy(argv, strings, o->exec.argc * sizeof(char *));
 	command.argv = argv;
-	r = open_stdio(w, o, in, used + 1, &command, &master, &slave, e);
+	r = open_stdio(o, in, used + 1, &command, &master, &slave, e);
 	if (r == 0)
 		r = resident_exec_start(&o->resident, &w->host, &command, &x,
 					&result->status, e);
@@ -268,14 +256,10 @@ static int inspect(struct worker *w, struct worker_order *o, struct parcel *out,
 
 	if (r < 0)
 		return r;
-	fd = memfd_create("carrel-document", MFD_CLOEXEC);
-	if (fd < 0)
-		return err_set(e, errno, "make a document");
-	r = fd_write_all(fd, json, strlen(json));
-	if (r < 0)
-		return err_set(e, -r, "write a document");
-	out->fds[out->count++] = fd_take(&fd);
-	return 0;
+	r = wire_memfd("carrel-document", json, strlen(json), &fd, e);
+	if (r == 0)
+		out->fds[out->count++] = fd_take(&fd);
+	return r;
 }
 
 static int carry_out(struct worker *w, struct worker_order *o, struct parcel *in,
@@ -344,7 +328,7 @@ static void leave_broker(int *sock)
 	struct err e;
 	sigset_t none;
 
-	/* Asked again afterwards: the broker may have died before it was armed. */
+	/* If the broker has died before: its end of the socket is closed. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ||
 	    prctl(PR_SET_NAME, "carreld-worker", 0, 0, 0) < 0 ||
 	    steps_keep_only(kept, 1, &e) < 0)

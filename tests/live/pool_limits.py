@@ -167,6 +167,7 @@ def unasked_descriptors():
         c = d.connect()
         c.call("Info")
         front = [p for p in pids() if (comm_of(p) or "") == "carreld-front" and (stat_fields(p) or (0,))[0] == d.process.pid]
+        assert front, "no front"
         counts = [len(os.listdir(f"/proc/{p}/fd")) for p in (d.process.pid, *front)]
         null = os.open("/dev/null", os.O_RDWR)
         for _ in range(300 if SCALE <= 1 else 20):

@@ -195,6 +195,19 @@ static void bytes_that_are_no_utf8_do_not_cost_the_message(void **state)
 		       "\"\\\\xff\\\"\\\\x0a\"}}");
 }
 
+/* As where a message was cut to fit. */
+static void half_a_character_does_not_cost_the_result(void **state)
+{
+	const struct wire_result result = { .reason = WIRE_START_FAILED,
+					    .error = "exec \xc3" };
+	char *text = reply_result_text(&result, 0);
+
+	(void)state;
+	assert_non_null(text);
+	assert_non_null(strstr(text, "\"error\":\"exec \\\\xc3\""));
+	free(text);
+}
+
 static void values_without_a_name_make_no_message(void **state)
 {
 	struct wire_reply rp = { .type = WIRE_SANDBOX,
@@ -227,6 +240,7 @@ int main(void)
 		cmocka_unit_test(every_reason_has_its_name),
 		cmocka_unit_test(large_numbers_stay_numbers),
 		cmocka_unit_test(bytes_that_are_no_utf8_do_not_cost_the_message),
+		cmocka_unit_test(half_a_character_does_not_cost_the_result),
 		cmocka_unit_test(values_without_a_name_make_no_message),
 	};
 
