@@ -2,7 +2,6 @@
 /* Putting the tree together, in the order in which things come to lie on each other. */
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <linux/openat2.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -10,11 +9,11 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "base/str.h"
 #include "base/sys.h"
 #include "rootfs/etc.h"
 #include "rootfs/proc.h"
 #include "rootfs/rootfs.h"
+#include "rootfs/scratch.h"
 #include "rootfs/skeleton.h"
 #include "rootfs/tree.h"
 
@@ -181,38 +180,11 @@ static int attach_dev(const struct skeleton *s, int pts, int root, struct err *e
 	return r;
 }
 
-static int make_tmpfs(const struct rootfs_mount *m, const struct rootfs_owner *owner,
-		      int *ret, struct err *e)
-{
-	char size[24], inodes[24], mode[8], uid[12], gid[12];
-	/* The kernel's own default is an inode a page of all memory (E-50). */
-	uint64_t count = m->size / 4096 > 1024 ? m->size / 4096 : 1024;
-	const struct tree_option options[] = {
-		{ "size", size }, { "nr_inodes", inodes }, { "mode", mode },
-		{ "uid", uid },   { "gid", gid },          { NULL, NULL },
-	};
-	int r = str_format(size, sizeof(size), "%" PRIu64, m->size);
-
-	if (r == 0)
-		r = str_format(inodes, sizeof(inodes), "%" PRIu64, count);
-	if (r == 0)
-		r = str_format(mode, sizeof(mode), "%o", (unsigned)m->mode);
-	if (r == 0)
-		r = str_format(uid, sizeof(uid), "%u",
-			       m->owned ? owner->host_uid : owner->id_base);
-	if (r == 0)
-		r = str_format(gid, sizeof(gid), "%u",
-			       m->owned ? owner->host_gid : owner->id_base);
-	if (r < 0)
-		return err_set(e, -r, "describe a tmpfs");
-	return tree_make("tmpfs", options,
-			 TREE_FILES | (m->no_exec ? MOUNT_ATTR_NOEXEC : 0), ret, e);
-}
-
 /* Attaches what the user asked for, parents first. By then the workspace may be among
  * what a path passes through: links are refused, and nothing is created (E-02). */
 static int attach_mounts(const struct rootfs_plan *plan, struct rootfs_sources *sources,
-			 const struct rootfs_owner *owner, int root, struct err *e)
+			 const struct rootfs_owner *owner, struct scratch *scratch,
+			 int stage, int root, struct err *e)
 {
 	for (unsigned i = 0; i < plan->count; i++) {
 		const struct rootfs_mount *m = &plan->mounts[i];
@@ -220,7 +192,7 @@ static int attach_mounts(const struct rootfs_plan *plan, struct rootfs_sources *
 		auto_fd target = -1;
 
 		if (m->type == ROOTFS_TMPFS)
-			r = make_tmpfs(m, owner, tree, e);
+			r = scratch_make(scratch, plan, i, owner, stage, tree, e);
 		if (r == 0)
 			r = open_below(root, m->target, &target, e);
 		if (r == 0)
@@ -233,10 +205,12 @@ static int attach_mounts(const struct rootfs_plan *plan, struct rootfs_sources *
 
 static int build(const struct rootfs_plan *plan, struct rootfs_sources *sources,
 		 const struct rootfs_owner *owner, const struct host_dirs *host,
-		 struct skeleton *s, int *root, struct err *e)
+		 struct skeleton *s, struct scratch *scratch, int *root, struct err *e)
 {
 	int r = skeleton_make(plan, sources, owner, s, e);
 
+	if (r == 0)
+		r = skeleton_dir(s->stage, "scratch", 0755, e);
 	if (r == 0 && plan->rootfs)
 		r = build_dir_root(s, &sources->rootfs, root, e);
 	if (r == 0 && !plan->rootfs)
@@ -253,7 +227,7 @@ static int build(const struct rootfs_plan *plan, struct rootfs_sources *sources,
 	if (r == 0)
 		r = attach_dev(s, sources->pts, *root, e);
 	if (r == 0)
-		r = attach_mounts(plan, sources, owner, *root, e);
+		r = attach_mounts(plan, sources, owner, scratch, s->stage, *root, e);
 	return r;
 }
 
@@ -261,6 +235,7 @@ int rootfs_build(const struct rootfs_plan *plan, struct rootfs_sources *sources,
 		 const struct rootfs_owner *owner, int *ret_root, struct err *e)
 {
 	struct skeleton s = SKELETON_NONE;
+	struct scratch scratch = SCRATCH_NONE;
 	struct host_dirs host = { -1, -1, -1 };
 	auto_fd root = -1;
 	int r = make_private(e);
@@ -268,8 +243,9 @@ int rootfs_build(const struct rootfs_plan *plan, struct rootfs_sources *sources,
 	if (r == 0)
 		r = open_host_dirs(&host, e);
 	if (r == 0)
-		r = build(plan, sources, owner, &host, &s, &root, e);
+		r = build(plan, sources, owner, &host, &s, &scratch, &root, e);
 	close_host_dirs(&host);
+	scratch_close(&scratch);
 	skeleton_close(&s);
 	if (r < 0)
 		return r;

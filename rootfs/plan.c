@@ -162,6 +162,15 @@ int rootfs_plan_workspace(struct rootfs_plan *plan, const char *directory, struc
 	return add(plan, &m, e);
 }
 
+void rootfs_plan_scratch(struct rootfs_plan *plan, const char *target)
+{
+	for (unsigned i = 0; i < plan->count; i++) {
+		if (!strcmp(plan->mounts[i].target, target))
+			return;
+	}
+	add_default(plan, target, 01777, false, false);
+}
+
 int rootfs_plan_tmpfs(struct rootfs_plan *plan, char *text, struct err *e)
 {
 	struct rootfs_mount m = { .type = ROOTFS_TMPFS,

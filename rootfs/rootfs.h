@@ -33,7 +33,7 @@ enum {
 	ROOTFS_TARGET_MAX = 1024, /* bytes of a mount point's path with its NUL */
 };
 
-#define ROOTFS_TMPFS_SIZE (64ull << 20) /* of each tmpfs unless asked for, in bytes */
+#define ROOTFS_TMPFS_SIZE (64ull << 20) /* that a tmpfs adds unless asked for, bytes */
 #define ROOTFS_WORKSPACE  "/workspace"
 #define ROOTFS_HOME       "/home/user"
 
@@ -54,7 +54,9 @@ struct rootfs_mount {
 	bool owned; /* tmpfs: belongs to the user, otherwise to root */
 	bool read_only; /* volume */
 	bool no_exec;
-	bool by_default; /* gives way to another mount on the same target */
+	/* Gives way to another mount on the same target. A tmpfs has no file system of its
+	 * own: all default ones are on one, as large as all of them. */
+	bool by_default;
 	bool workspace; /* volume: named by --workspace */
 };
 
@@ -101,6 +103,10 @@ must_check int rootfs_plan_volume(struct rootfs_plan *plan, char *text, struct e
 /* Adds `directory` at /workspace. */
 must_check int rootfs_plan_workspace(struct rootfs_plan *plan, const char *directory,
 				     struct err *e);
+
+/* Adds a default tmpfs at `target`, where nothing is mounted yet, for everybody to write
+ * to. There must be room for it in the plan. */
+void rootfs_plan_scratch(struct rootfs_plan *plan, const char *target);
 
 /* Adds DST[:size=SIZE], replacing a default one. The text is cut in place and must
  * outlive the plan. */

@@ -108,7 +108,6 @@ must_check int definition_each(int dirfd, const struct definition_visitor *visit
 struct definition_spec {
 	struct spec spec;
 	char *tmpfs[ACCESS_MOUNTS_MAX];
-	char scratch[sizeof(ROOTFS_WORKSPACE)]; /* where no workspace is asked for */
 	char resolv_conf[NETNS_DNS_MAX * (IP_TEXT_MAX + 16)];
 };
 

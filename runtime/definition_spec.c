@@ -36,20 +36,6 @@ static int add_workspace(struct rootfs_plan *plan, const char *name, int fd,
 	return r;
 }
 
-/* The place is there in every sandbox, so that one can be had ready before it is known
- * whose it will be. */
-static int add_scratch(struct definition_spec *s, struct err *e)
-{
-	const struct rootfs_plan *plan = &s->spec.files;
-
-	for (unsigned i = 0; i < plan->count; i++) {
-		if (!strcmp(plan->mounts[i].target, ROOTFS_WORKSPACE))
-			return 0;
-	}
-	bug_on(str_format(s->scratch, sizeof(s->scratch), ROOTFS_WORKSPACE) < 0);
-	return rootfs_plan_tmpfs(&s->spec.files, s->scratch, e);
-}
-
 static void set_limits(struct cgroup_limits *limits, const struct wire_limits *wanted)
 {
 	*limits = (struct cgroup_limits){ .memory = wanted->memory,
@@ -83,8 +69,10 @@ int definition_spec_make(struct definition_spec *ret, const struct runtime_confi
 	r = add_tmpfs(ret, profile->tmpfs, e);
 	if (r == 0 && workspace > 0)
 		r = add_workspace(&spec->files, completed->workspace, workspace, e);
-	else if (r == 0)
-		r = add_scratch(ret, e);
+	/* The place is there in every sandbox, so that one can be had ready before it is
+	 * known whose it will be. */
+	if (r == 0)
+		rootfs_plan_scratch(&spec->files, ROOTFS_WORKSPACE);
 	if (r == 0 && spec->network.egress)
 		r = netns_resolv_conf(&config->network, &spec->network, ret->resolv_conf,
 				      sizeof(ret->resolv_conf), e);

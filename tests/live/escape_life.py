@@ -333,23 +333,26 @@ def environment():
     running.wait()
 
 
-@case("every tmpfs has a size and a number of inodes, and is full alone", ids=["E-50", "FI-12", "FI-15"], timeout=40)
+@case("every tmpfs has a size and a number of inodes; one that was asked for is full alone", ids=["E-50", "FI-12", "FI-15"], timeout=40)
 def full_tmpfs():
     code = (
-        "for d in ('/tmp', '/dev/shm', '/run', '/home/user'):\n"
+        "for d in ('/tmp', '/dev/shm', '/run', '/home/user', '/own'):\n"
         "  st = os.statvfs(d); print(d, st.f_blocks * st.f_frsize, st.f_files)\n"
-        "n = 0\n"
-        "try:\n"
-        "  while n < 100000: os.mknod('/run/%d' % n); n += 1\n"
-        "except OSError as e: print('inodes', n, errno.errorcode[e.errno])\n"
-        "print(answer(lambda: open('/tmp/x', 'w').write('x')), answer(lambda: open('/dev/shm/x', 'w').write('x')))\n"
+        "for d in ('/own', '/run'):\n"
+        "  n = 0\n"
+        "  try:\n"
+        "    while n < 100000: os.mknod('%s/%d' % (d, n)); n += 1\n"
+        "  except OSError as e: print('inodes', n, errno.errorcode[e.errno])\n"
+        "  print(answer(lambda: open('/tmp/x' + d[1:], 'w').write('x')), answer(lambda: open('/own/x', 'w').write('x')))\n"
     )
-    lines = attack(code).expect(0).stdout.splitlines()
-    for line in lines[:4]:
+    lines = attack(code, "--tmpfs", "/own").expect(0).stdout.splitlines()
+    for line, part in zip(lines[:5], (4, 4, 4, 4, 1)):
         _, size, files = line.split()
-        ok(0 < int(size) <= 64 << 20 and 0 < int(files) <= 16384, line)
-    matches(lines[4], r"inodes 163\d\d ENOSPC")
-    eq(lines[5], "ok ok")
+        eq((int(size), int(files)), (part * 64 << 20, part * 16384), line)
+    matches(lines[5], r"inodes 163\d\d ENOSPC")
+    eq(lines[6], "ok ENOSPC")
+    matches(lines[7], r"inodes 655\d\d ENOSPC")
+    eq(lines[8], "ENOSPC ENOSPC", "the default ones lie on one file system")
 
 
 @case("a crash makes no core file and starts no handler of the host", ids=["E-17", "S-29"])
