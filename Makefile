@@ -252,7 +252,7 @@ live: all $(PROBES) $(ONLY)
 	@CARREL_BUILD=$(BUILD) $(PYTHON) tests/live/run
 
 vm: all $(PROBES) $(ONLY)
-	@BUILD=$(BUILD) tests/vm/suite $(KERNELS)
+	@BUILD=$(BUILD) tests/vm/suite $(if $(VM_ALL),--all) $(KERNELS)
 
 sanitize:
 	@$(MAKE) --no-print-directory SAN=address,undefined BUILD=$(BUILD)-san all unit
