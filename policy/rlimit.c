@@ -36,7 +36,7 @@ enum { NAME_COUNT = sizeof(names) / sizeof(*names) };
 
 static_assert((int)NAME_COUNT <= (int)RLIMIT_LIST_MAX, "a list holds every resource");
 
-static const char *resource_name(int resource)
+const char *rlimit_name(int resource)
 {
 	for (int i = 0; i < NAME_COUNT; i++) {
 		if (names[i].resource == resource)
@@ -122,7 +122,7 @@ int rlimit_apply(const struct rlimit_list *list, struct err *e)
 
 		if (setrlimit((__rlimit_resource_t)item->resource, &rl) < 0)
 			return err_set(e, errno, "set ulimit %s",
-				       resource_name(item->resource));
+				       rlimit_name(item->resource));
 	}
 	return 0;
 }

@@ -24,6 +24,9 @@ struct rlimit_list {
  * fs/coredump.c). */
 struct rlimit_list rlimit_defaults(void);
 
+/* "nofile" and its like. */
+const char *rlimit_name(int resource);
+
 /* Parses NAME=SOFT[:HARD] ("nofile=1024:4096", "cpu=unlimited") and puts it into the
  * list, replacing the same resource. −EINVAL with a sentence. */
 must_check int rlimit_list_set(struct rlimit_list *list, const char *text, struct err *e);

@@ -19,6 +19,10 @@
 /* The `default` program. It lives as long as the process and must not be changed. */
 const struct sock_fprog *seccomp_program(void);
 
+/* How many system calls the `default` program allows whatever their arguments, and how
+ * many with some arguments only. It refuses all others. */
+void seccomp_count(unsigned *ret_allowed, unsigned *ret_by_arguments);
+
 /* Binds the calling thread, and what it starts from now on, to the `default` program.
  * There is no way back.
  *

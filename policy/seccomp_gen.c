@@ -32,6 +32,7 @@ static int open_output(const char *path, struct err *e)
 static int write_header(const char *path, const struct seccomp_code *c, struct err *e)
 {
 	const struct sock_filter *insn = seccomp_code_first(c);
+	unsigned allowed, by_arguments;
 	auto_fd fd = open_output(path, e);
 
 	if (fd < 0)
@@ -42,7 +43,11 @@ static int write_header(const char *path, const struct seccomp_code *c, struct e
 	for (size_t i = 0; i < c->count; i++)
 		dprintf(fd, "\t{ 0x%02x, %u, %u, 0x%08x },\n", insn[i].code, insn[i].jt,
 			insn[i].jf, insn[i].k);
-	if (dprintf(fd, "};\n") < 0)
+	seccomp_rules_count(&allowed, &by_arguments);
+	if (dprintf(fd,
+		    "};\n\nenum {\n\tSECCOMP_DEFAULT_ALLOWED = %u,\n"
+		    "\tSECCOMP_DEFAULT_BY_ARGUMENTS = %u,\n};\n",
+		    allowed, by_arguments) < 0)
 		return err_set(e, errno, "write %s", path);
 	return 0;
 }

@@ -317,6 +317,27 @@ static void emit_head(struct seccomp_code *c, size_t numbers)
 
 /* ---- the program ---- */
 
+static bool allows_something(const struct seccomp_call *c)
+{
+	for (size_t i = 0; i < c->count; i++) {
+		if (c->rules[i].answer == SECCOMP_ALLOW)
+			return true;
+	}
+	return false;
+}
+
+void seccomp_rules_count(unsigned *ret_allowed, unsigned *ret_by_arguments)
+{
+	*ret_allowed = 0;
+	*ret_by_arguments = 0;
+	for (size_t nr = 0; nr < NR_COUNT; nr++) {
+		if (table[nr].name[0] && !table[nr].call)
+			*ret_allowed += table[nr].answer == SECCOMP_ALLOW;
+		else if (table[nr].call)
+			*ret_by_arguments += allows_something(table[nr].call);
+	}
+}
+
 const char *seccomp_rules_name(uint32_t nr)
 {
 	return nr < NR_COUNT && table[nr].name[0] ? table[nr].name : NULL;

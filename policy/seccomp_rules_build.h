@@ -21,5 +21,9 @@
  * than the kernel takes. */
 must_check int seccomp_rules_build(struct seccomp_code *c, struct err *e);
 
+/* How many system calls the built profile allows whatever their arguments, and how many
+ * with some arguments only. */
+void seccomp_rules_count(unsigned *ret_allowed, unsigned *ret_by_arguments);
+
 /* The name of a system call that the built profile lists, or NULL. */
 const char *seccomp_rules_name(uint32_t nr);

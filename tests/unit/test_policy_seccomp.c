@@ -214,6 +214,31 @@ static void native_answers_are_the_expected_ones(void **state)
 		for_all_arguments(expect_first(&expected, nr), nr, check_native);
 }
 
+/* By the specification, as `carrel policy show` has them by the tables. */
+static void allowed_calls_are_counted(void **state)
+{
+	unsigned allowed, by_arguments, want_allowed = 0, want_by_arguments = 0;
+
+	(void)state;
+	for (int nr = 0; nr < NR_MAX; nr++) {
+		const struct expect_clause *c = expect_first(&expected, nr);
+		unsigned lines = 0, allowing = 0;
+
+		for (; c; c = expect_next(&expected, c)) {
+			lines++;
+			allowing += c->answer == ALLOWED;
+		}
+		if (lines && allowing == lines)
+			want_allowed++;
+		else if (allowing)
+			want_by_arguments++;
+	}
+	assert_true(want_allowed > 200 && want_by_arguments > 5);
+	seccomp_count(&allowed, &by_arguments);
+	assert_int_equal(allowed, want_allowed);
+	assert_int_equal(by_arguments, want_by_arguments);
+}
+
 static void foreign_architecture_is_killed(void **state)
 {
 	static const uint32_t arch[] = { AUDIT_ARCH_I386, AUDIT_ARCH_AARCH64,
@@ -549,6 +574,7 @@ int main(void)
 		cmocka_unit_test(every_number_is_classified),
 		cmocka_unit_test(running_kernel_has_no_unclassified_number),
 		cmocka_unit_test(native_answers_are_the_expected_ones),
+		cmocka_unit_test(allowed_calls_are_counted),
 		cmocka_unit_test(foreign_architecture_is_killed),
 		cmocka_unit_test(x32_is_killed),
 		cmocka_unit_test(numbers_of_the_future_are_enosys),
