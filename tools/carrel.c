@@ -43,6 +43,8 @@ static const struct command {
 	{ "metrics", "", "figures for Prometheus", cmd_metrics },
 	{ "network", "up|down|show [OPTIONS]", "the host's side of filtered egress",
 	  cmd_network },
+	{ "policy", "check|show [OPTIONS] [NAME|FILE]",
+	  "check policies, or show what is in force", cmd_policy },
 	{ "doctor", "[OPTIONS]", "try everything that carrel needs of this host's kernel",
 	  cmd_doctor },
 	{ "help", "", "print this", cmd_help },

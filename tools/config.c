@@ -68,10 +68,11 @@ static int check(const struct config *c, const char *path, struct err *e)
 
 int config_read(const char *path, struct config *ret, struct err *e)
 {
-	return config_read_with(path, NULL, ret, e);
+	return config_read_with(path, NULL, NULL, ret, e);
 }
 
-int config_read_with(const char *path, void *daemon, struct config *ret, struct err *e)
+int config_read_with(const char *path, void *daemon, const struct ini_watch *watch,
+		     struct config *ret, struct err *e)
 {
 	const struct ini_table tables[] = { { own_rows, ret },
 					    { config_network_rows, ret },
@@ -90,7 +91,7 @@ int config_read_with(const char *path, void *daemon, struct config *ret, struct 
 		return 0;
 	if (!file)
 		return err_set(e, errno, "open %s", name);
-	r = ini_file_read(file, name, tables, e);
+	r = ini_file_read_watched(file, name, tables, watch, e);
 	fclose(file);
 	return r == 0 ? check(ret, name, e) : r;
 }

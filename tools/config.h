@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "runtime/runtime.h"
 #include "tools/exceptions.h"
+#include "tools/ini_file.h"
 
 #define CONFIG_PATH "/etc/carrel/carrel.conf"
 
@@ -24,7 +25,9 @@ struct config {
  * failure, and must not be moved. */
 must_check int config_read(const char *path, struct config *ret, struct err *e);
 
-/* The same with those sections, for config_daemon_read(): `daemon` is their context. */
-must_check int config_read_with(const char *path, void *daemon, struct config *ret,
+/* The same with those sections, for config_daemon_read(): `daemon` is their context.
+ * `watch` may be NULL. */
+must_check int config_read_with(const char *path, void *daemon,
+				const struct ini_watch *watch, struct config *ret,
 				struct err *e);
 void config_free(struct config *c);

@@ -171,7 +171,7 @@ static int read_policy(struct config_daemon *d, const struct config *c, const ch
 
 	if (!file)
 		return err_set(e, errno, "open %s", path);
-	r = ini_file_read(file, path, tables, e);
+	r = ini_file_read_watched(file, path, tables, d->reading->watch, e);
 	fclose(file);
 	return r < 0 ? r : finish(d, c, path, e);
 }
@@ -189,26 +189,37 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 	return strcmp((*a)->d_name, (*b)->d_name);
 }
 
+/* Would the entry be read before the file that is to be tried? */
+static bool is_before(const char *entry, const char *candidate)
+{
+	const char *slash = candidate ? strrchr(candidate, '/') : NULL;
+
+	return !candidate || strcmp(entry, slash ? slash + 1 : candidate) < 0;
+}
+
 static int read_policies(struct config_daemon *d, const struct config *c,
 			 const char *directory, struct err *e)
 {
 	struct dirent **entries = NULL;
 	int n = scandir(directory, &entries, is_policy, by_name), r = 0;
+	const char *candidate = d->reading->candidate;
 
-	if (n < 0)
-		return errno == ENOENT ? 0 : err_set(e, errno, "read %s", directory);
+	if (n < 0 && errno != ENOENT)
+		return err_set(e, errno, "read %s", directory);
 	for (int i = 0; i < n; i++) {
+		bool skip = !is_before(entries[i]->d_name, candidate);
 		char path[PATH_SIZE];
 
-		if (r == 0 && str_format(path, sizeof(path), "%s/%s", directory,
-					 entries[i]->d_name) < 0)
+		if (r == 0 && !skip &&
+		    str_format(path, sizeof(path), "%s/%s", directory,
+			       entries[i]->d_name) < 0)
 			r = err_set(e, ENAMETOOLONG, "read %s", directory);
-		if (r == 0)
+		if (r == 0 && !skip)
 			r = read_policy(d, c, path, e);
 		free(entries[i]);
 	}
 	free(entries);
-	return r;
+	return r == 0 && candidate ? read_policy(d, c, candidate, e) : r;
 }
 
 static int read_all(struct config_daemon *d, const char *path, struct config *c,
@@ -216,7 +227,7 @@ static int read_all(struct config_daemon *d, const char *path, struct config *c,
 {
 	const char *name = path ? path : CONFIG_PATH, *slash = strrchr(name, '/');
 	char directory[PATH_SIZE];
-	int r = config_read_with(path, d, c, e);
+	int r = config_read_with(path, d, d->reading->watch, c, e);
 
 	if (r < 0)
 		return r;
@@ -232,14 +243,21 @@ static int read_all(struct config_daemon *d, const char *path, struct config *c,
 
 int config_daemon_read(const char *path, struct access *ret, struct err *e)
 {
-	struct config_daemon d = { .access = ret };
+	const struct config_reading reading = { 0 };
 	struct config c;
-	int r;
+	int r = config_daemon_read_for(path, &reading, ret, &c, e);
+
+	config_free(&c);
+	return r;
+}
+
+int config_daemon_read_for(const char *path, const struct config_reading *reading,
+			   struct access *ret, struct config *ret_config, struct err *e)
+{
+	struct config_daemon d = { .reading = reading, .access = ret };
 
 	access_init(ret);
 	d.usual_profile = ret->profiles[0];
 	d.usual_client = ret->clients[0];
-	r = read_all(&d, path, &c, e);
-	config_free(&c);
-	return r;
+	return read_all(&d, path, ret_config, e);
 }

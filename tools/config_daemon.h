@@ -16,10 +16,26 @@ enum { CONFIG_NAME_MAX = 32 }; /* bytes of a profile's or client's name */
  * be there. *ret is for access_free(), also on failure. */
 must_check int config_daemon_read(const char *path, struct access *ret, struct err *e);
 
+/* How it is read by who wants to know more than carreld. */
+struct config_reading {
+	const struct ini_watch *watch; /* of all files; NULL: nobody */
+	/* A file that is read as if it stood in policy.d, after the ones whose names are
+	 * before its own; those behind it are not read. NULL: all that is there. */
+	const char *candidate;
+};
+
+/* The same, with the other sections. *ret is for access_free() and *ret_config for
+ * config_free(), also on failure; that one must not be moved. */
+must_check int config_daemon_read_for(const char *path,
+				      const struct config_reading *reading,
+				      struct access *ret, struct config *ret_config,
+				      struct err *e);
+
 /* --- for the files config_*.c */
 
 /* Where reading has got to. */
 struct config_daemon {
+	const struct config_reading *reading;
 	struct access *access;
 	struct profile *profile; /* of the section that is being read */
 	struct client *client;

@@ -11,6 +11,7 @@ enum { SECTION_MAX = 49 }; /* bytes; what the parser keeps of a section's name *
 
 struct reader {
 	const struct ini_table *tables;
+	const struct ini_watch *watch; /* NULL: nobody */
 	const char *path;
 	FILE *file;
 	unsigned line; /* last one handed out */
@@ -44,6 +45,12 @@ static const struct ini_row *find_row(const struct ini_table *tables, const char
 	return NULL;
 }
 
+static void tell(const struct reader *rd, const char *section, const char *key)
+{
+	if (rd->watch)
+		rd->watch->taken(rd->watch->context, section, key, rd->path, rd->line);
+}
+
 /* Tells whom it concerns that a section with a name begins. The parser says nothing of a
  * section in which nothing stands. */
 static void begin_section(struct reader *rd, const char *line)
@@ -73,6 +80,8 @@ static void begin_section(struct reader *rd, const char *line)
 	name += *name == ' ';
 	if (context && row->set(context, name, rd->e) < 0)
 		err_wrap(rd->e, "%s:%u: [%s]", rd->path, rd->line, section);
+	else
+		tell(rd, section, "");
 }
 
 /* Is this the beginning of a long comment? Then its end is passed over. */
@@ -138,8 +147,10 @@ static int take(void *user, const char *section, const char *key, const char *va
 	if (rd->e->code)
 		return 0;
 	rd->error = rd->line;
-	if (row && (!context || row->set(context, value, rd->e) == 0))
+	if (row && (!context || row->set(context, value, rd->e) == 0)) {
+		tell(rd, section, key);
 		return 1;
+	}
 	if (row)
 		err_wrap(rd->e, "%s:%u: [%s] %s = %s", rd->path, rd->line, section, key,
 			 value);
@@ -152,7 +163,15 @@ static int take(void *user, const char *section, const char *key, const char *va
 int ini_file_read(FILE *file, const char *path, const struct ini_table *tables,
 		  struct err *e)
 {
-	struct reader rd = { .tables = tables, .path = path, .file = file, .e = e };
+	return ini_file_read_watched(file, path, tables, NULL, e);
+}
+
+int ini_file_read_watched(FILE *file, const char *path, const struct ini_table *tables,
+			  const struct ini_watch *watch, struct err *e)
+{
+	struct reader rd = {
+		.tables = tables, .watch = watch, .path = path, .file = file, .e = e
+	};
 	int line;
 
 	*e = (struct err){ 0 };

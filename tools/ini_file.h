@@ -23,8 +23,21 @@ struct ini_table {
 	void *context;
 };
 
+/* Hears of every value that a row has taken, and of every section with a name that has
+ * begun (key ""), in their order. */
+struct ini_watch {
+	void (*taken)(void *context, const char *section, const char *key,
+		      const char *path, unsigned line);
+	void *context;
+};
+
 /* Reads an open file, which stays the caller's, and hands each value to its row. `tables`
  * ends with an entry without rows. An error names the file as `path` has it, and the
  * line; the values before it have been set. */
 must_check int ini_file_read(FILE *file, const char *path, const struct ini_table *tables,
 			     struct err *e);
+
+/* The same, watched. Without a watch, nobody hears. */
+must_check int ini_file_read_watched(FILE *file, const char *path,
+				     const struct ini_table *tables,
+				     const struct ini_watch *watch, struct err *e);

@@ -78,6 +78,12 @@ static const struct ini_row rows[] = {
 
 int policy_read(const char *path, struct policy *ret, struct err *e)
 {
+	return policy_read_watched(path, NULL, ret, e);
+}
+
+int policy_read_watched(const char *path, const struct ini_watch *watch,
+			struct policy *ret, struct err *e)
+{
 	const struct ini_table tables[] = { { rows, ret }, { NULL, NULL } };
 	FILE *file = NULL;
 	int r;
@@ -88,7 +94,7 @@ int policy_read(const char *path, struct policy *ret, struct err *e)
 	r = user_file_open(path, FILE_SIZE_MAX, &file, e);
 	if (r < 0)
 		return r;
-	r = ini_file_read(file, path, tables, e);
+	r = ini_file_read_watched(file, path, tables, watch, e);
 	fclose(file);
 	return r;
 }

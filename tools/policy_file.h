@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "runtime/runtime.h"
 #include "tools/exceptions.h"
+#include "tools/ini_file.h"
 
 /* What the file says. A limit of 0 is not in it. */
 struct policy {
@@ -16,6 +17,10 @@ struct policy {
 
 /* Reads the file. *ret is for policy_free(), also on failure. */
 must_check int policy_read(const char *path, struct policy *ret, struct err *e);
+
+/* The same, watched (ini_file.h). */
+must_check int policy_read_watched(const char *path, const struct ini_watch *watch,
+				   struct policy *ret, struct err *e);
 void policy_free(struct policy *p);
 
 /* Which limits the user has asked for; the others are defaults, which give way. */

@@ -38,6 +38,15 @@ _carrel_names() { # COMMAND
 	esac
 }
 
+# Profiles, and files for those words that can name one.
+_carrel_policies() { # VERB WORD
+	if [ "$1" = show ] && [[ $2 != */* ]]; then
+		_carrel_offer "$2" < <(carrel policy show 2>/dev/null | sed '1d; s/ .*//')
+	else
+		mapfile -t COMPREPLY < <(compgen -f -- "$2")
+	fi
+}
+
 _carrel() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
 	local command=${COMP_WORDS[1]} word i names=()
@@ -91,6 +100,8 @@ _carrel() {
 	stop:* | rm:* | inspect:* | pause:* | unpause:* | touch:*)
 		_carrel_offer "$cur" < <(_carrel_names "$command")
 		;;
+	policy:0) _carrel_offer "$cur" < <(printf '%s\n' check show) ;;
+	policy:*) _carrel_policies "${names[0]}" "$cur" ;;
 	network:0) _carrel_offer "$cur" < <(printf '%s\n' up down show) ;;
 	run:* | exec:*) mapfile -t COMPREPLY < <(compgen -c -- "$cur") ;;
 	esac
