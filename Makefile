@@ -195,7 +195,7 @@ check: deps-check
 lint: all
 	@LINT_BUILD=$(BUILD) tests/lint/run
 	@LINT_BUILD=$(BUILD) tests/lint/manpage
-	@tests/lint/selftest
+	@LINT_BUILD=$(BUILD) tests/lint/selftest
 
 # A unit test links the folder of what it tests, and base: a call upwards does not link.
 # Not with a sanitizer, which makes calls of its own that a front is killed for.
