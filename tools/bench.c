@@ -126,7 +126,7 @@ static int time_phases(const struct bench *b, uint64_t *ns, struct err *e)
 
 	make_spec(&spec);
 	since = bench_now_ns();
-	r = sandbox_prepare(&b->config, &spec, &sb, e);
+	r = sandbox_prepare(&b->config, &spec, NULL, &sb, e);
 	lap(ns, BENCH_PREPARE, &since);
 	if (r < 0)
 		return r;
