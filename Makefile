@@ -47,12 +47,14 @@ sources = $(sort $(wildcard $(1)/*.c $(1)/*.S))
 objects = $(patsubst %,$(BUILD)/obj/%.o,$(basename $(1)))
 # Programs with a main of their own, and what only the build itself runs.
 BENCH    := $(sort $(wildcard tools/bench*.c tools/floor*.c))
+POOL_BENCH := $(sort $(wildcard tools/pool_bench*.c))
 TOP      := $(sort $(wildcard tools/carrel-top*.c))
-MAINS    := tools/carrel-init.c tools/carrel.c tools/carreld.c tools/pool_bench.c $(TOP) $(BENCH) $(sort $(wildcard policy/seccomp_gen*.c policy/seccomp_rules*.c)) \
+MAINS    := tools/carrel-init.c tools/carrel.c tools/carreld.c $(TOP) $(BENCH) $(POOL_BENCH) $(sort $(wildcard policy/seccomp_gen*.c policy/seccomp_rules*.c)) \
 	$(sort $(wildcard netns/*_gen.c netns/*_rules.c))
 LIB_DIRS := base rootfs netns policy runtime
 LIB_OBJ  := $(call objects,$(filter-out $(MAINS),$(foreach d,$(LIB_DIRS),$(call sources,$(d)))))
 BENCH_OBJ := $(call objects,$(BENCH))
+POOL_BENCH_OBJ := $(call objects,$(POOL_BENCH) $(filter tools/floor%,$(BENCH)))
 TOP_OBJ  := $(call objects,$(TOP))
 TOOLS_OBJ := $(call objects,$(filter-out $(MAINS),$(call sources,tools)))
 
@@ -167,7 +169,7 @@ $(BUILD)/obj/%.o: %.S
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -c -o $@ $<
 
--include $(LIB_OBJ:.o=.d) $(TOOLS_OBJ:.o=.d) $(TOP_OBJ:.o=.d) $(BENCH_OBJ:.o=.d)
+-include $(LIB_OBJ:.o=.d) $(TOOLS_OBJ:.o=.d) $(TOP_OBJ:.o=.d) $(BENCH_OBJ:.o=.d) $(POOL_BENCH_OBJ:.o=.d)
 
 # --- documentation -------------------------------------------------------------------
 
@@ -192,7 +194,7 @@ demo: deps
 check: deps-check
 	@BUILD=$(BUILD) tests/check
 
-lint: all
+lint: all $(BUILD)/bench $(BUILD)/pool-bench
 	@LINT_BUILD=$(BUILD) tests/lint/run
 	@LINT_BUILD=$(BUILD) tests/lint/manpage
 	@LINT_BUILD=$(BUILD) tests/lint/selftest
@@ -266,7 +268,7 @@ bench: deps-check
 $(BUILD)/bench: $(BENCH_OBJ) $(BUILD)/libcarrel.a
 	$(CC) $(LDFLAGS) -o $@ $^ -l:libjansson.a
 
-$(BUILD)/pool-bench: $(BUILD)/obj/tools/pool_bench.o $(BUILD)/libcarrel.a
+$(BUILD)/pool-bench: $(POOL_BENCH_OBJ) $(BUILD)/libcarrel.a
 	$(CC) $(LDFLAGS) -o $@ $^ -l:libjansson.a
 
 # --- installation --------------------------------------------------------------------
