@@ -182,6 +182,7 @@ static const char *const dirs[] = {
 	"dev",          "dev/pts",          "dev/shm",       "cover",
 	"cover/dir",    "cover/sys",        "cover/sys/net", "cover/sys/net/core",
 	"cover/sys/vm", "cover/sys/kernel", "stage",         "cover/sys/kernel/random",
+	"scratch",
 };
 
 static const struct {
@@ -230,17 +231,17 @@ static const struct {
 	{ "dev/random", 1, 8 }, { "dev/urandom", 1, 9 }, { "dev/tty", 5, 0 },
 };
 
-/* Below the new root. `owner` is the id inside. */
+/* Below the new root, directories of one file system. `owner` is the id inside. */
 static const struct {
-	const char *path;
-	unsigned long flags;
-	const char *mode;
+	const char *path, *source;
+	bool no_exec;
+	mode_t mode;
 	uint32_t owner;
 } scratch[] = {
-	{ "tmp", MS_NOSUID | MS_NODEV, "1777", 0 },
-	{ "run", INERT, "755", UID_INSIDE },
-	{ "dev/shm", INERT, "1777", 0 },
-	{ "home/user", MS_NOSUID | MS_NODEV, "700", UID_INSIDE },
+	{ "tmp", "../scratch/0", false, 01777, 0 },
+	{ "run", "../scratch/1", true, 0755, UID_INSIDE },
+	{ "dev/shm", "../scratch/2", true, 01777, 0 },
+	{ "home/user", "../scratch/3", false, 0700, UID_INSIDE },
 };
 
 static void make_skeleton(void)
@@ -318,17 +319,19 @@ static void cover_proc(const struct floor_names *names)
 	close(uuid);
 }
 
+/* With the skeleton as the parent directory, and a umask of 0. */
 static void mount_scratch(uint32_t id_base)
 {
+	must(mount("tmpfs", "../scratch", "tmpfs", MS_NOSUID | MS_NODEV,
+		   "size=268435456,nr_inodes=65536,mode=0755"));
 	for (size_t i = 0; i < sizeof(scratch) / sizeof(*scratch); i++) {
 		uint32_t owner = id_base + scratch[i].owner;
-		char options[128];
 
-		must(str_format(options, sizeof(options),
-				"size=67108864,nr_inodes=16384,mode=%s,uid=%" PRIu32
-				",gid=%" PRIu32,
-				scratch[i].mode, owner, owner));
-		must(mount("tmpfs", scratch[i].path, "tmpfs", scratch[i].flags, options));
+		must(mkdir(scratch[i].source, scratch[i].mode));
+		must(chown(scratch[i].source, owner, owner));
+		must(mount(scratch[i].source, scratch[i].path, NULL, MS_BIND, NULL));
+		if (scratch[i].no_exec)
+			set_flags(scratch[i].path, MOUNT_ATTR_NOEXEC, 0);
 	}
 }
 
