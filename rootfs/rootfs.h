@@ -54,8 +54,8 @@ struct rootfs_mount {
 	bool owned; /* tmpfs: belongs to the user, otherwise to root */
 	bool read_only; /* volume */
 	bool no_exec;
-	/* Gives way to another mount on the same target. A tmpfs has no file system of its
-	 * own: all default ones are on one, as large as all of them. */
+	/* Gives way to another mount on the same target. A tmpfs has no file system of
+	 * its own: all default ones are on one, as large as all of them. */
 	bool by_default;
 	bool workspace; /* volume: named by --workspace */
 };

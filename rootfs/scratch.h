@@ -6,12 +6,12 @@
 #include "rootfs/rootfs.h"
 
 /*
- * A tmpfs that was asked for is a file system of its own. The default ones are directories
- * of one file system, as large as all of them together, each with a mount of its own: it is
- * file systems that the kernel pays for. Each has a shrinker, and a memory cgroup has a
- * word for every shrinker of the host; when a sandbox goes, its cgroup is looked for in
- * the lists of every file system there is. With a thousand sandboxes, four file systems
- * less in each are 60 KiB less for each, and starts that are a sixth faster.
+ * A tmpfs that was asked for is a file system of its own. The default ones are
+ * directories of one file system, as large as all of them together, each with a mount of
+ * its own: it is file systems that the kernel pays for. Each has a shrinker, and a memory
+ * cgroup has a word for every shrinker of the host; when a sandbox goes, its cgroup is
+ * looked for in the lists of every file system there is. With a thousand sandboxes, four
+ * file systems less in each are 60 KiB less for each, and starts that are a sixth faster.
  */
 struct scratch {
 	int shared; /* root of the file system of the default ones; −1: none yet */
