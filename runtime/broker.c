@@ -224,29 +224,39 @@ static void reload(struct broker *b)
 
 enum { STRANGER_MS = 100 };
 
+static void reap_later(struct broker *b)
+{
+	struct err e;
+
+	if (!b->reaper.place)
+		err_ignore(loop_set_timer(b->loop, &b->reaper,
+					  loop_now(b->loop) + STRANGER_MS, &e) < 0);
+}
+
 /* Processes that a worker has made and given up are our children, too. While workers are
- * at work, one that is not known may be about to be. */
-static void reap(void *context)
+ * at work, one that is not known may be about to be. Now and then: the kernel looks at
+ * all of our children, of which there is one for each sandbox. */
+static void reap_strangers(void *context)
 {
 	struct broker *b = context;
 	siginfo_t info;
-	struct err e;
 
-	crew_reap(b->crew);
 	for (;;) {
 		info.si_pid = 0;
 		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 ||
 		    !info.si_pid)
 			return;
 		if (!crew_is_idle(b->crew) || boxes_know(b, info.si_pid) ||
-		    spares_know(b, info.si_pid) || fronts_know(b, info.si_pid)) {
-			err_ignore(loop_set_timer(b->loop, &b->reaper,
-						  loop_now(b->loop) + STRANGER_MS,
-						  &e) < 0);
-			return;
-		}
+		    spares_know(b, info.si_pid) || fronts_know(b, info.si_pid))
+			return reap_later(b);
 		waitpid(info.si_pid, NULL, WNOHANG);
 	}
+}
+
+static void hear_child(struct broker *b)
+{
+	crew_reap(b->crew);
+	reap_later(b);
 }
 
 static void hear_signal(void *context, uint32_t events)
@@ -257,7 +267,7 @@ static void hear_signal(void *context, uint32_t events)
 	(void)events;
 	while (read(b->signal_fd, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGCHLD)
-			reap(b);
+			hear_child(b);
 		else if (info.ssi_signo == SIGHUP)
 			reload(b);
 		else
@@ -280,7 +290,7 @@ static int watch_signals(struct broker *b, struct err *e)
 	b->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (b->signal_fd < 0)
 		return err_set(e, errno, "watch signals");
-	b->reaper = (struct timer){ .due = reap, .context = b };
+	b->reaper = (struct timer){ .due = reap_strangers, .context = b };
 	b->signals = (struct watch){ .ready = hear_signal, .context = b };
 	return loop_watch(b->loop, &b->signals, b->signal_fd, EPOLLIN, e);
 }
