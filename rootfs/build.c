@@ -183,8 +183,8 @@ static int attach_dev(const struct skeleton *s, int pts, int root, struct err *e
 /* Attaches what the user asked for, parents first. By then the workspace may be among
  * what a path passes through: links are refused, and nothing is created (E-02). */
 static int attach_mounts(const struct rootfs_plan *plan, struct rootfs_sources *sources,
-			 const struct rootfs_owner *owner, struct scratch *scratch,
-			 int stage, int root, struct err *e)
+			 const struct rootfs_owner *owner, int scratch, int root,
+			 struct err *e)
 {
 	for (unsigned i = 0; i < plan->count; i++) {
 		const struct rootfs_mount *m = &plan->mounts[i];
@@ -192,7 +192,7 @@ static int attach_mounts(const struct rootfs_plan *plan, struct rootfs_sources *
 		auto_fd target = -1;
 
 		if (m->type == ROOTFS_TMPFS)
-			r = scratch_make(scratch, plan, i, owner, stage, tree, e);
+			r = scratch_mount(scratch, plan, i, owner, tree, e);
 		if (r == 0)
 			r = open_below(root, m->target, &target, e);
 		if (r == 0)
@@ -205,12 +205,10 @@ static int attach_mounts(const struct rootfs_plan *plan, struct rootfs_sources *
 
 static int build(const struct rootfs_plan *plan, struct rootfs_sources *sources,
 		 const struct rootfs_owner *owner, const struct host_dirs *host,
-		 struct skeleton *s, struct scratch *scratch, int *root, struct err *e)
+		 struct skeleton *s, int *root, struct err *e)
 {
 	int r = skeleton_make(plan, sources, owner, s, e);
 
-	if (r == 0)
-		r = skeleton_dir(s->stage, "scratch", 0755, e);
 	if (r == 0 && plan->rootfs)
 		r = build_dir_root(s, &sources->rootfs, root, e);
 	if (r == 0 && !plan->rootfs)
@@ -227,7 +225,7 @@ static int build(const struct rootfs_plan *plan, struct rootfs_sources *sources,
 	if (r == 0)
 		r = attach_dev(s, sources->pts, *root, e);
 	if (r == 0)
-		r = attach_mounts(plan, sources, owner, scratch, s->stage, *root, e);
+		r = attach_mounts(plan, sources, owner, s->scratch, *root, e);
 	return r;
 }
 
@@ -235,7 +233,6 @@ int rootfs_build(const struct rootfs_plan *plan, struct rootfs_sources *sources,
 		 const struct rootfs_owner *owner, int *ret_root, struct err *e)
 {
 	struct skeleton s = SKELETON_NONE;
-	struct scratch scratch = SCRATCH_NONE;
 	struct host_dirs host = { -1, -1, -1 };
 	auto_fd root = -1;
 	int r = make_private(e);
@@ -243,9 +240,8 @@ int rootfs_build(const struct rootfs_plan *plan, struct rootfs_sources *sources,
 	if (r == 0)
 		r = open_host_dirs(&host, e);
 	if (r == 0)
-		r = build(plan, sources, owner, &host, &s, &scratch, &root, e);
+		r = build(plan, sources, owner, &host, &s, &root, e);
 	close_host_dirs(&host);
-	scratch_close(&scratch);
 	skeleton_close(&s);
 	if (r < 0)
 		return r;

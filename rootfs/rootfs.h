@@ -21,7 +21,7 @@
  * No privileged call resolves a path through a directory that a payload can write, and
  * nothing is ever mounted in the host's namespace.
  *
- * One small tmpfs, the skeleton, holds all that is made up: mount points, /etc, device
+ * One tmpfs, the skeleton, holds all that is made up: mount points, /etc, device
  * nodes, and the empty files and directories that cover what /proc should not show. What
  * comes from the host's system directories goes through a read-only overlay: a superblock
  * of its own, so that file locks, leases and watches do not meet those of the host or of

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -9,12 +10,16 @@
 #include "base/fd.h"
 #include "base/procfs.h"
 #include "base/str.h"
+#include "rootfs/scratch.h"
 #include "rootfs/skeleton.h"
 #include "rootfs/tree.h"
 
 /* Covered while building, and gone with the host's root. Not "/": what is stacked on the
  * root would be detached in the root's stead. */
 #define SKELETON_PLACE "/usr"
+
+#define MADE_UP_SIZE   (UINT64_C(1) << 20) /* bytes for what is made up */
+#define MADE_UP_INODES UINT64_C(2048)
 
 int skeleton_dir(int dirfd, const char *name, mode_t mode, struct err *e)
 {
@@ -158,16 +163,31 @@ static int open_part(const struct skeleton *s, const char *name, int *ret, struc
 	return 0;
 }
 
-static int make(const struct rootfs_plan *plan, const struct rootfs_sources *sources,
-		const struct rootfs_owner *owner, struct skeleton *s, struct err *e)
+/* Of what is made up, and of the default tmpfs. */
+static int make_tmpfs(const struct rootfs_plan *plan, int *ret_tree, struct err *e)
 {
-	static const struct tree_option options[] = {
-		{ "size", "1m" },
-		{ "nr_inodes", "2048" },
+	uint64_t scratch = scratch_size(plan);
+	char size[24], inodes[24];
+	const struct tree_option options[] = {
+		{ "size", size },
+		{ "nr_inodes", inodes },
 		{ "mode", "0755" },
 		{ NULL, NULL },
 	};
-	int r = tree_make("tmpfs", options, TREE_INERT, &s->mount, e);
+	int r = str_format(size, sizeof(size), "%" PRIu64, MADE_UP_SIZE + scratch);
+
+	if (r == 0)
+		r = str_format(inodes, sizeof(inodes), "%" PRIu64,
+			       MADE_UP_INODES + scratch / 4096);
+	if (r < 0)
+		return err_set(e, -r, "describe a tmpfs");
+	return tree_make("tmpfs", options, TREE_INERT, ret_tree, e);
+}
+
+static int make(const struct rootfs_plan *plan, const struct rootfs_sources *sources,
+		const struct rootfs_owner *owner, struct skeleton *s, struct err *e)
+{
+	int r = make_tmpfs(plan, &s->mount, e);
 
 	if (r == 0)
 		r = tree_attach(s->mount, AT_FDCWD, SKELETON_PLACE, e);
@@ -178,6 +198,8 @@ static int make(const struct rootfs_plan *plan, const struct rootfs_sources *sou
 	if (r == 0)
 		r = open_part(s, "cover", &s->cover, e);
 	if (r == 0)
+		r = open_part(s, "scratch", &s->scratch, e);
+	if (r == 0)
 		r = open_part(s, "stage", &s->stage, e);
 	if (r == 0)
 		r = fill_root(s->root, plan, sources, owner, e);
@@ -185,6 +207,8 @@ static int make(const struct rootfs_plan *plan, const struct rootfs_sources *sou
 		r = dev_fill(s->dev, e);
 	if (r == 0)
 		r = proc_fill_cover(s->proc, s->cover, e);
+	if (r == 0)
+		r = scratch_fill(s->scratch, plan, owner, e);
 	return r;
 }
 
@@ -210,6 +234,7 @@ void skeleton_close(struct skeleton *s)
 	fd_close(&s->root);
 	fd_close(&s->dev);
 	fd_close(&s->cover);
+	fd_close(&s->scratch);
 	fd_close(&s->stage);
 	fd_close(&s->proc);
 }

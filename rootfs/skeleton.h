@@ -10,6 +10,7 @@
  *	root/	the future root directory: mount points, links, /etc
  *	dev/	device nodes, for a mount of its own that allows them
  *	cover/	dir/ and file, empty, and sys/, the few sysctls that programs read
+ *	scratch/ what the default tmpfs show, the one part that is written to inside
  *	stage/	where trees are attached for the time of building
  */
 struct skeleton {
@@ -17,11 +18,12 @@ struct skeleton {
 	int root;
 	int dev;
 	int cover;
+	int scratch;
 	int stage;
 	int proc; /* not part of it: the future /proc, attached nowhere yet */
 };
 
-#define SKELETON_NONE ((struct skeleton){ -1, -1, -1, -1, -1, -1 })
+#define SKELETON_NONE ((struct skeleton){ -1, -1, -1, -1, -1, -1, -1 })
 
 /* Makes the future /proc, of the calling process's pid namespace. Makes and fills the
  * skeleton and attaches it over /usr of the calling process's mount

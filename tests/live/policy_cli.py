@@ -133,7 +133,7 @@ def show_is_true():
     eq(s["tmpfs"], ([], "default"))
     eq(sorted(s["scratch"][0]["targets"]), ["/dev/shm", "/home/user", "/run", "/tmp"])
     for target in s["scratch"][0]["targets"]:
-        matches(inside, rf"\nnone {target} tmpfs [^\n]*size={s['scratch'][0]['size'] // 1024}k")
+        matches(inside, rf"\nnone {target} tmpfs [^\n]*size={s['scratch'][0]['size'] // 1024 + 1024}k")
     eq(s["seccomp"][1], "always")
     ok(s["seccomp"][0]["allowed"] > 200, s["seccomp"])
     # More processes than it says are not to be had, so many are.

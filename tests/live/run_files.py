@@ -186,7 +186,7 @@ def etc_content():
 def tmpfs_sizes():
     r = sh("for d in /tmp /run /dev/shm /home/user /a /b/c; do stat -f -c '%b %S' $d; done", "--tmpfs", "/a:size=1m", "--tmpfs", "/b/c")
     sizes = [int(x.split()[0]) * int(x.split()[1]) for x in r.expect().stdout.splitlines()]
-    eq([s >> 20 for s in sizes], [256, 256, 256, 256, 1, 64], "the default ones share what they have together")
+    eq([s >> 20 for s in sizes], [257, 257, 257, 257, 1, 64], "the default ones share what they have together")
     r = sh("head -c 2000000 /dev/zero >/a/x; wc -c </a/x; stat -c %a:%U /a", "--tmpfs", "/a:size=1m").expect()
     contains(r.stderr, "No space left on device")
     eq(r.stdout.split(), [str(1 << 20), "1777:root"])
