@@ -22,41 +22,9 @@
 
 #include "base/fd.h"
 #include "rootfs/skeleton.h"
-
-/* Where the child works: a tmpfs of its own over a directory that every machine has. */
-#define PLACE "/tmp"
+#include "tests/unit/in_mounts.h"
 
 static const struct rootfs_owner owner = { .uid = 1234, .gid = 567 };
-
-static void in_mounts(void (*body)(int place))
-{
-	const char *must_run = getenv("MUST_RUN");
-	int status = 0;
-	pid_t pid;
-
-	if (geteuid() != 0) {
-		if (must_run && !strcmp(must_run, "1"))
-			fail_msg("needs root");
-		print_message("skipped: needs root\n");
-		skip();
-	}
-	pid = fork();
-	if (pid == 0) {
-		/* A failed assertion then ends the child. */
-		setenv("CMOCKA_TEST_ABORT", "1", 1);
-		signal(SIGABRT, SIG_DFL);
-		alarm(20);
-		umask(0);
-		assert_int_equal(unshare(CLONE_NEWNS), 0);
-		assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
-		assert_int_equal(mount("unit", PLACE, "tmpfs", 0, "size=1m"), 0);
-		body(open(PLACE, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-		_exit(0);
-	}
-	assert_true(pid > 0);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(status, 0);
-}
 
 static mode_t mode_of(int dirfd, const char *name)
 {
@@ -425,7 +393,9 @@ static void look_at_mount(int place)
 	assert_int_equal(fstatvfs(s.mount, &v), 0);
 	assert_int_equal(v.f_flag & (ST_NOSUID | ST_NODEV | ST_NOEXEC),
 			 ST_NOSUID | ST_NODEV | ST_NOEXEC);
-	assert_int_equal(v.f_blocks * v.f_frsize, 1 << 20);
+	/* Four default tmpfs lie on it, too. */
+	assert_int_equal(v.f_blocks * v.f_frsize, (1 << 20) + 4 * ROOTFS_TMPFS_SIZE);
+	assert_int_equal(v.f_files, 2048 + 4 * ROOTFS_TMPFS_SIZE / 4096);
 	assert_int_equal(fstat(s.mount, &here), 0);
 	assert_int_equal(stat("/usr", &usr), 0);
 	assert_int_equal(here.st_dev, usr.st_dev);
@@ -436,7 +406,7 @@ static void look_at_mount(int place)
 	assert_int_equal(mode_of(s.cover, "file") & S_IFMT, S_IFREG);
 }
 
-static void skeleton_is_small_inert_and_over_usr(void **state)
+static void skeleton_is_sized_inert_and_over_usr(void **state)
 {
 	(void)state;
 	in_mounts(look_at_mount);
@@ -505,7 +475,7 @@ int main(void)
 		cmocka_unit_test(root_for_a_rootfs_has_only_what_is_the_sandboxes_own),
 		cmocka_unit_test(names_are_the_sandboxes_own),
 		cmocka_unit_test(devices_are_nodes_that_everybody_may_use),
-		cmocka_unit_test(skeleton_is_small_inert_and_over_usr),
+		cmocka_unit_test(skeleton_is_sized_inert_and_over_usr),
 		cmocka_unit_test(close_can_be_repeated),
 		cmocka_unit_test(target_with_too_long_a_part_is_refused),
 	};

@@ -23,38 +23,7 @@
 
 #include "base/fd.h"
 #include "rootfs/tree.h"
-
-/* Where the child works: a tmpfs of its own over a directory that every machine has. */
-#define PLACE "/tmp"
-
-static void in_mounts(void (*body)(int place))
-{
-	const char *must_run = getenv("MUST_RUN");
-	int status = 0;
-	pid_t pid;
-
-	if (geteuid() != 0) {
-		if (must_run && !strcmp(must_run, "1"))
-			fail_msg("needs root");
-		print_message("skipped: needs root\n");
-		skip();
-	}
-	pid = fork();
-	if (pid == 0) {
-		/* A failed assertion then ends the child. */
-		setenv("CMOCKA_TEST_ABORT", "1", 1);
-		signal(SIGABRT, SIG_DFL);
-		alarm(20);
-		assert_int_equal(unshare(CLONE_NEWNS), 0);
-		assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
-		assert_int_equal(mount("unit", PLACE, "tmpfs", 0, "size=1m"), 0);
-		body(open(PLACE, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-		_exit(0);
-	}
-	assert_true(pid > 0);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(status, 0);
-}
+#include "tests/unit/in_mounts.h"
 
 static int make_tmpfs(const struct tree_option *options, uint64_t attrs)
 {
