@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* With the real kernel, each case in a child with a mount namespace of its own. */
 #include <errno.h>
+#include <stdio.h>
 #include <sys/statvfs.h>
 
 #include "base/fd.h"
@@ -18,7 +19,7 @@ static void make_plan(struct rootfs_plan *plan)
 	static char own[16]; /* is cut in place */
 	struct err e = { 0 };
 
-	strcpy(own, "/own:size=8m");
+	memcpy(own, "/own:size=8m", sizeof("/own:size=8m"));
 	rootfs_plan_init(plan);
 	rootfs_plan_scratch(plan, "/workspace");
 	if (rootfs_plan_tmpfs(plan, own, &e) < 0 || rootfs_plan_finish(plan, &e) < 0)
