@@ -286,6 +286,119 @@ static void failed_create_leaves_nothing(void **state)
 	assert_int_equal(x.dir[0], -1);
 }
 
+static void prepare(struct fixture *f, const char *id)
+{
+	struct err e = { 0 };
+
+	if (cgroup_exec_prepare(&f->place, id, &e) < 0)
+		fail_msg("%s", e.msg);
+}
+
+/* The second one is what a create without anything prepared has made. */
+static void assert_same_groups(const struct cgroup_exec *x,
+			       const struct cgroup_exec *other)
+{
+	for (int i = 0; i < CGROUP_TREE_MAX; i++) {
+		assert_int_equal(x->dir[i] >= 0, other->dir[i] >= 0);
+		assert_int_equal(x->tasks[i] >= 0, other->tasks[i] >= 0);
+	}
+}
+
+static void prepared_groups_are_taken_as_if_they_had_been_made(void **state)
+{
+	struct fixture *f = fixture(state);
+	struct cgroup_exec before = CGROUP_EXEC_NONE, x = CGROUP_EXEC_NONE;
+	struct cgroup_exec plain = create(f, "plain", &none);
+	struct cgroup_usage usage = { 0 };
+	struct process big, small;
+	struct err e = { 0 };
+
+	prepare(f, "a");
+	assert_int_equal(cgroup_exec_open(&f->place, "a", &before, &e), 0);
+	assert_int_equal(cgroup_exec_create(&f->place, "a", &none, true, &x, &e), 0);
+	assert_same_groups(&x, &plain);
+	for (unsigned i = 0; i < f->host.ntrees; i++)
+		assert_true(x.dir[i] < 0 || fd_same_file(x.dir[i], before.dir[i]));
+	/* What runs in one counts there, and ends with it. */
+	big = start(&x, take_memory);
+	assert_int_equal(end_of(&big), 0);
+	assert_int_equal(cgroup_exec_read_usage(&f->place, &x, &usage, &e), 0);
+	assert_true(usage.memory_peak >= 48 << 20);
+	small = start(&x, fork_a_daemon);
+	assert_int_equal(cgroup_kill_all(x.dir[0], &e), 0);
+	assert_int_equal(end_of(&small), SIGKILL);
+	cgroup_exec_close(&before);
+	cgroup_exec_close(&plain);
+	cgroup_exec_close(&x);
+	remove_group(f, "a");
+	remove_group(f, "plain");
+	assert_false(is_below(f, "a"));
+}
+
+static void prepared_groups_get_the_limits_of_their_command(void **state)
+{
+	const struct cgroup_limits tight = { .pids = 3,
+					     .memory = 32 << 20,
+					     .cpu_milli = 100 };
+	struct fixture *f = fixture(state);
+	struct cgroup_exec x = CGROUP_EXEC_NONE;
+	struct err e = { 0 };
+	bool v2 = cgroup_tree_of(&f->host, CGROUP_CPU) == 0;
+
+	prepare(f, "a");
+	assert_int_equal(cgroup_exec_create(&f->place, "a", &tight, true, &x, &e), 0);
+	assert_value(f, &x, CGROUP_PIDS, "pids.max", "pids.max", "3");
+	assert_value(f, &x, CGROUP_MEMORY, "memory.max", "memory.limit_in_bytes",
+		     "33554432");
+	assert_value(f, &x, CGROUP_CPU, "cpu.max", "cpu.cfs_quota_us",
+		     v2 ? "10000 100000" : "10000");
+	cgroup_exec_close(&x);
+	remove_group(f, "a");
+}
+
+/* The command comes while they are being prepared: some are there, the last is not. */
+static void half_prepared_groups_are_completed(void **state)
+{
+	struct fixture *f = fixture(state);
+	struct cgroup_exec plain = create(f, "plain", &none), x = CGROUP_EXEC_NONE;
+	struct err e = { 0 };
+
+	assert_int_equal(mkdirat(f->place.dir[0], "a", 0755), 0);
+	assert_int_equal(cgroup_exec_create(&f->place, "a", &none, true, &x, &e), 0);
+	assert_same_groups(&x, &plain);
+	cgroup_exec_close(&x);
+	/* And the other way round: it is late, and finds what the command has made. */
+	assert_int_equal(cgroup_exec_prepare(&f->place, "plain", &e), -EEXIST);
+	assert_true(is_below(f, "plain"));
+	cgroup_exec_close(&plain);
+	remove_group(f, "a");
+	remove_group(f, "plain");
+	/* Or it has not begun at all. */
+	assert_int_equal(cgroup_exec_create(&f->place, "b", &none, true, &x, &e), 0);
+	assert_true(x.dir[0] >= 0);
+	cgroup_exec_close(&x);
+	remove_group(f, "b");
+}
+
+static void prepared_groups_are_a_commands_that_says_so(void **state)
+{
+	struct fixture *f = fixture(state);
+	struct cgroup_exec x = CGROUP_EXEC_NONE;
+	struct err e = { 0 };
+
+	prepare(f, "a");
+	assert_int_equal(cgroup_exec_create(&f->place, "a", &none, false, &x, &e),
+			 -EEXIST);
+	assert_int_equal(x.dir[0], -1);
+	assert_true(is_below(f, "a"));
+	remove_group(f, "a");
+	assert_false(is_below(f, "a"));
+	/* One that nobody ever took goes with its sandbox. */
+	prepare(f, "left");
+	assert_int_equal(cgroup_exec_sweep(&f->place, &e), 0);
+	assert_false(is_below(f, "left"));
+}
+
 static void open_finds_what_create_made(void **state)
 {
 	struct fixture *f = fixture(state);
@@ -429,6 +542,10 @@ int main(void)
 		CASE(each_exec_has_groups_and_limits_of_its_own),
 		CASE(name_in_use_is_refused_and_stays),
 		CASE(failed_create_leaves_nothing),
+		CASE(prepared_groups_are_taken_as_if_they_had_been_made),
+		CASE(prepared_groups_get_the_limits_of_their_command),
+		CASE(half_prepared_groups_are_completed),
+		CASE(prepared_groups_are_a_commands_that_says_so),
 		CASE(open_finds_what_create_made),
 		CASE(usage_is_that_of_one_exec),
 		CASE(busy_group_is_not_removed),
