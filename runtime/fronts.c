@@ -2,10 +2,12 @@
 /* Connections, and the processes that speak with them. */
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <stdnoreturn.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -15,12 +17,16 @@
 #include "base/str.h"
 #include "runtime/broker_state.h"
 #include "runtime/front.h"
+#include "runtime/reply.h"
 
 enum {
 	ACCEPT_BATCH = 16, /* connections taken in one turn */
 	ACCEPT_PAUSE_MS = 100, /* while there are no descriptors */
 	RECORD_BATCH = 32, /* records of one front taken in one turn */
 	FRONTS_MAX = 1024, /* uids with open connections */
+	/* Of records, with what the kernel adds to each, that a front has not read: a
+	 * reply to all of its calls, and as much again of connections. */
+	SOCKET_SIZE = 4 << 20,
 };
 
 void front_end(struct front *f, const char *why)
@@ -116,15 +122,36 @@ static noreturn void be_front(uint32_t id, int sock)
 	_exit(1);
 }
 
+/* Ours is the first. */
+static int make_pair(int *ret, struct err *e)
+{
+	const int size = SOCKET_SIZE / 2; /* which the kernel doubles */
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) <
+	    0)
+		return err_set(e, errno, "make a front");
+	if (setsockopt(pair[0], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0) {
+		err_set(e, errno, "have room for what a front has not read");
+		close(pair[0]);
+		close(pair[1]);
+		return e->code;
+	}
+	memcpy(ret, pair, sizeof(pair));
+	return 0;
+}
+
 static struct front *front_new(struct broker *b, uid_t uid, struct err *e)
 {
 	struct front *f = calloc(1, sizeof(*f));
 	int pair[2];
 
-	if (!f || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
-			     pair) < 0) {
+	if (!f) {
+		err_set(e, ENOMEM, "make a front");
+		return NULL;
+	}
+	if (make_pair(pair, e) < 0) {
 		free(f);
-		err_set(e, errno, "make a front");
 		return NULL;
 	}
 	*f = (struct front){ .broker = b,
@@ -191,6 +218,25 @@ int fronts_set_client(struct broker *b, uid_t uid, struct err *e)
 	return c ? pool_set_client(b->pool, uid, &c->pool, e) : 0;
 }
 
+/* Connections come without being asked for: they leave replies their room, without which
+ * the front would have to go, and all of its clients with it (E-58). */
+static bool has_room(const struct front *f)
+{
+	int unread = 0;
+
+	return ioctl(f->sock, SIOCOUTQ, &unread) == 0 && unread < SOCKET_SIZE / 2;
+}
+
+/* Says so in place of its front. */
+static void turn_away(int connection)
+{
+	auto_free char *message = reply_busy("connections", FRONT_CONNS_MAX);
+
+	if (message)
+		err_ignore(send(connection, message, strlen(message) + 1,
+				MSG_DONTWAIT | MSG_NOSIGNAL) < 0);
+}
+
 /* Refused before a byte of it is read (E-53). */
 static void take_connection(struct broker *b, int connection)
 {
@@ -212,7 +258,8 @@ static void take_connection(struct broker *b, int connection)
 			    log_text("why", e.msg));
 		return;
 	}
-	err_ignore(wire_send(f->sock, &reply, sizeof(reply), &connection, 1) < 0);
+	if (!has_room(f) || wire_send(f->sock, &reply, sizeof(reply), &connection, 1) < 0)
+		turn_away(connection);
 }
 
 void fronts_listen_again(void *context)
