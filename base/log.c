@@ -278,7 +278,7 @@ static size_t make_line(char *buf, enum log_level level, const char *event,
 	if (sink.journal) {
 		str_add(&s, "<%u>", levels[level].priority);
 	} else {
-		clock_gettime(CLOCK_REALTIME, &now);
+		clock_gettime(CLOCK_REALTIME, &now); /* lint: for people */
 		log_format_time(when, now.tv_sec * 1000 + now.tv_nsec / 1000000);
 		str_add(&s, "time=%s ", when);
 	}
