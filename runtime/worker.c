@@ -333,6 +333,8 @@ static void leave_broker(int *sock)
 	    prctl(PR_SET_NAME, "carreld-worker", 0, 0, 0) < 0 ||
 	    steps_keep_only(kept, 1, &e) < 0)
 		_exit(1);
+	/* A terminal's Ctrl-C is the broker's business, which then needs us (FI-20). */
+	setsid();
 	for (int sig = 1; sig < 32; sig++)
 		signal(sig, SIG_DFL);
 	signal(SIGPIPE, SIG_IGN);

@@ -4,6 +4,7 @@ stop or die, descriptors that hurt whoever closes them, and streams without numb
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import struct
@@ -189,3 +190,123 @@ def streams():
         wait_until(lambda: refusal(one, "Stats") is None, 5, "room for another one")
         eq(next(one.more("Stats", interval=200))["stats"][0]["name"], "a")
         one.close()
+
+
+# --- signals ---------------------------------------------------------------------------
+
+
+def events_of(c, kind, name):
+    return [e for e in c.call("Events")["events"] if (e["type"], e["name"]) == (kind, name)]
+
+
+@case("the broker stopped for six seconds: what was due meanwhile comes then, each thing once; what was asked is answered",
+      ids=["FI-06", "FI-21"], timeout=90)
+def broker_stopped():
+    with Daemon("[profile default]\nmax_duration = never\n") as d:
+        c = d.connect()
+        for name, more in (("a", {}), ("idle", {"idle_timeout": 1000}), ("old", {"max_duration": int(scaled(2000))})):
+            c.call("Ensure", name=name, **more)
+        c.call("Exec", name="old", argv=["sleep", "1000"], detach=True)
+        due = c.call("Exec", name="a", argv=["sleep", "1000"], timeout=int(scaled(1000)), detach=True)["started"]
+        long = c.call("Exec", name="a", argv=["sleep", "1000"], timeout=10**6, detach=True)["started"]
+        ending = Calling(d, "Exec", name="a", argv=["sh", "-c", "sleep 0.5; exit 3"])
+        wait_until(lambda: c.call("List")["sandboxes"][0]["execs"] == 3, 5, "the commands running")
+        d.process.send_signal(signal.SIGSTOP)
+        asked = [Calling(d, "Exec", name="a", argv=["sh", "-c", f"exit {i}"], timeout=int(scaled(5000))) for i in range(8)]
+        asked += [Calling(d, "Touch", name="a") for i in range(100)]
+        # An end by itself, a deadline, an idle time, a longest life.
+        time.sleep(scaled(2) + 4)
+        d.process.send_signal(signal.SIGCONT)
+        eq(c.call("Wait", name="a", exec=due)["result"]["reason"], "timeout")
+        eq(ending.end()["result"]["exit_code"], 3, "it ended by itself")
+        for i, a in enumerate(asked):
+            reply = a.end()
+            ok(a.error is None, f"{a.error}")
+            ok(i >= 8 or reply["result"]["exit_code"] == i, f"{reply}")
+        for name, why in (("idle", "idle"), ("old", "max_duration")):
+            wait_until(lambda: events_of(c, "stop", name), 10, f"the end of {name}")
+            eq([e.get("why") for e in events_of(c, "stop", name)], [why])
+        eq([e["id"] for e in c.call("Execs", name="a")["execs"]], [long], "what is not due runs on")
+        for x in (due, ending.reply["result"]["exec"]):
+            eq(len([e for e in events_of(c, "exec_end", "a") if e["exec"] == x]), 1, "ends")
+
+
+@case("a front stopped while it carries a flood: others are served, deadlines hold; continued, it tells all of it",
+      ids=["FI-06", "E-58"], timeout=60)
+def front_stopped():
+    with Daemon() as d:
+        other = d.connect(uid=4999)
+        other.call("Ensure", name="o")
+        before = {p for p in pids() if comm_of(p) == "carreld-front"}
+        c = d.connect(uid=4321)
+        c.call("Ensure", name="a")
+        front, = {p for p in pids() if comm_of(p) == "carreld-front"} - before
+        c.client.send("io.carrel.Pool.Exec", {"name": "a", "argv": ["yes"], "timeout": int(scaled(700))})
+        time.sleep(0.2)
+        os.kill(front, signal.SIGSTOP)
+        try:
+            # Each is told to the broker's clients of that uid, who do not listen now.
+            for i in range(30):
+                eq(other.call("Exec", name="o", argv=["sh", "-c", f"exit {i}"])["result"]["exit_code"], i)
+            group = [w[0] for w in records().values() if not w[0].endswith(other.call("List")["sandboxes"][0]["id"])][0]
+            wait_until(lambda: "populated 0" in read(os.path.join(group, "x1", "cgroup.events")) if
+                       os.path.exists(os.path.join(group, "x1")) else True, 5, "the end of what is due")
+        finally:
+            os.kill(front, signal.SIGCONT)
+        result = c.client.receive()["result"]
+        eq((result["reason"], result["exit_code"]), ("timeout", 124))
+        ok(result["truncated"] > 0, "it was a flood")
+        eq(c.call("Exec", name="a", argv=["true"])["result"]["exit_code"], 0)
+
+
+@case("a payload that stops all it can reach is ended by its deadline and by Stop all the same", ids=["FI-06", "E-48"], timeout=60)
+def payload_stops_itself():
+    with Daemon() as d:
+        c = d.connect()
+        c.call("Ensure", name="a")
+        stop = "(setsid sh -c 'kill -STOP $$' &); kill -STOP -1; kill -STOP $$"
+        r = c.call("Exec", name="a", argv=["sh", "-c", stop], timeout=int(scaled(300)))["result"]
+        eq((r["reason"], r["exit_code"]), ("timeout", 124))
+        x = c.call("Exec", name="a", argv=["sh", "-c", stop], detach=True)["started"]
+        group = os.path.join(*[w[0] for w in records().values()], x)
+        wait_until(lambda: {stat_fields(p)[1] for p in map(int, read(f"{group}/cgroup.procs").split())} == {"T"}, 5, "all stopped")
+        c.call("Stop", name="a", grace=int(scaled(200)))
+        eq(c.call("Wait", name="a", exec=x)["result"]["reason"], "stopped")
+        eq(c.call("Exec", name="a", argv=["true"])["result"]["exit_code"], 0)
+
+
+@case("Ctrl-C and the end of a terminal reach the broker alone: it reloads, or ends what runs within its bound, and once",
+      ids=["FI-20", "E-48"], timeout=60)
+def signals_of_a_terminal():
+    with Daemon(wrapper=("setsid",)) as d:
+        group = d.process.pid
+        eq(os.getpgid(group), group)
+        c = d.connect(uid=4321)
+        box = c.call("Ensure", name="a")["sandbox"]["id"]
+        fronts = {p for p in children(group) if comm_of(p) == "carreld-front"}
+        ok(fronts and workers(d), "fronts and workers")
+        # A reload brings new workers; an end needs those that there are.
+        wait_until(lambda: not [p for p in descendants(group) if os.getpgid(p) == group], 5, "nobody else in its group")
+        stream = d.connect(uid=4321)
+        stream.client.send("io.carrel.Pool.Exec", {"name": "a", "argv": ["sh", "-c", "sleep 0.5; exit 5"]})
+        for i in range(30):
+            for sig in (signal.SIGHUP, signal.SIGPIPE, signal.SIGCHLD):
+                os.killpg(group, sig)
+            if i % 10 == 0:
+                c.call("Ensure", name=f"b{i}")
+        eq(stream.client.receive()["result"]["exit_code"], 5)
+        ok(fronts <= set(children(group)), "fronts have gone")
+        ok("reload.done" in d.log(), "it has reloaded")
+        c.call("Exec", name="a", argv=["sh", "-c", "trap '' TERM INT HUP; while :; do sleep 0.1; done"], detach=True)
+        started = time.monotonic()
+        while d.process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, random.choice((signal.SIGTERM, signal.SIGINT)))
+            ok(time.monotonic() - started < scaled(5) + 1, "it does not end")
+            time.sleep(0.005)
+        eq(d.process.returncode, 0)
+        d.start()
+        c = d.connect(uid=4321)
+        eq({s["name"]: s["id"] for s in c.call("List")["sandboxes"]}["a"], box)
+        eq(c.call("Execs", name="a")["execs"], [])
+        eq(c.call("Exec", name="a", argv=["true"])["result"]["exit_code"], 0)
