@@ -82,7 +82,7 @@ def tiers():
 def paused():
     with Daemon() as d:
         c = d.connect()
-        box = c.call("Ensure", name="a", idle_timeout=1000)["sandbox"]["id"]
+        box = c.call("Ensure", name="a", idle_timeout=int(scaled(1000)))["sandbox"]["id"]
         c.call("Pause", name="a")
         ok(is_frozen(box))
         for method in ("Inspect", "Execs", "Stats"):
