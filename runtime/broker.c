@@ -57,7 +57,9 @@ void broker_event(struct broker *b, uid_t client, const char *type, const char *
 {
 	struct event *ev = &b->events[b->event_count % EVENTS_KEPT];
 
-	*ev = (struct event){ .number = ++b->event_count,
+	b->event_count++;
+	/* How much others do is not theirs to know (E-57). */
+	*ev = (struct event){ .number = ++broker_metrics(b, client)->events,
 			      .time = broker_time(),
 			      .client = client };
 	err_ignore(str_format(ev->type, sizeof(ev->type), "%s", type) < 0);

@@ -38,6 +38,7 @@ struct metrics {
 	uint64_t execs; /* that run */
 	uint64_t connections;
 	/* counters */
+	uint64_t events; /* numbered so far; not shown */
 	uint64_t created, create_failed;
 	uint64_t stopped[POOL_WHY_MAX];
 	uint64_t execs_ended[WIRE_REASON_MAX];

@@ -101,6 +101,26 @@ def fronts_apart():
         eq([m for m in b.all() if m in text], [])
 
 
+@case("events are numbered for each client by itself: what others do cannot be told from them", ids=["E-57", "E-47"], timeout=40)
+def events_apart():
+    with Daemon() as d:
+        a, b = d.connect(uid=4321), d.connect(uid=4999)
+        stream, told = d.connect(uid=4321).client, []
+        stream.send(f"{INTERFACE}.Events", {}, more=True)
+        for i in range(6):
+            for c in (b, a, b):
+                c.call("Ensure", name=f"n{i}")
+                c.call("Exec", name=f"n{i}", argv=["true"])
+        lists = [c.call("Events")["events"] for c in (a, b)]
+        while not told or told[-1]["number"] < lists[0][-1]["number"]:
+            told += stream.receive()["events"]
+        for events in (told, *lists):
+            numbers = [e["number"] for e in events]
+            eq(numbers, list(range(numbers[0], numbers[0] + len(numbers))), "numbers")
+        eq([events[0]["number"] for events in lists], [1, 1], "the first ones")
+        d.remove_all([4321, 4999])
+
+
 def look_around(marks):
     """What NOBODY can read of processes: {(mark, file), ...}."""
     found = set()
