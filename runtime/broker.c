@@ -32,6 +32,23 @@ uint64_t broker_time(void)
 
 /* --- events ------------------------------------------------------------------------ */
 
+enum { CROWDED_MS = 50 }; /* until a front may have read something */
+
+void broker_tell_events(void *context)
+{
+	struct pending *p = context;
+	struct broker *b = p->front->broker;
+	uint64_t from = p->told;
+	struct err e;
+
+	/* Later, rather than where replies have to go (E-58). */
+	if (!front_has_room(p->front) &&
+	    loop_set_timer(b->loop, &p->timer, loop_now(b->loop) + CROWDED_MS, &e) == 0)
+		return;
+	p->told = b->event_count;
+	pending_document(p, document_events(b, p->front->uid, from), true);
+}
+
 static void tell_listeners(struct broker *b, uid_t client)
 {
 	struct pending *p, *next;
@@ -41,13 +58,10 @@ static void tell_listeners(struct broker *b, uid_t client)
 		if (f->uid != client)
 			continue;
 		for (p = LIST_FIRST(&f->pending); p; p = next) {
-			uint64_t from = b->event_count - 1;
-
 			/* One that cannot be told is answered with an error and gone. */
 			next = LIST_NEXT(p, next);
-			if (p->type == WIRE_EVENTS)
-				pending_document(p, document_events(b, client, from),
-						 true);
+			if (p->type == WIRE_EVENTS && !p->timer.place)
+				broker_tell_events(p);
 		}
 	}
 }

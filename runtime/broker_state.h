@@ -40,7 +40,9 @@ struct pending {
 	pool_id box;
 	struct exec *exec; /* EXEC, WAIT */
 	LIST_ENTRY(pending) waiting; /* WAIT: of the exec's */
-	struct timer timer; /* STATS: the next one. STOP: the end of the grace */
+	/* STATS: the next one. STOP: the end of the grace. EVENTS: another attempt */
+	struct timer timer;
+	uint64_t told; /* EVENTS: so many had happened when it was told the last time */
 	uint64_t interval; /* STATS */
 	bool keep; /* WAIT: the result is not to be forgotten */
 	char name[WIRE_NAME_MAX + 1];
@@ -161,6 +163,11 @@ void broker_work(struct broker *b);
 void broker_reply(struct front *f, const struct wire_reply *reply, const int *fds,
 		  unsigned count);
 
+/* Can it be sent what it has not asked for? That comes without bound: it leaves replies
+ * their room, without which the front would have to go, and all of its clients with it
+ * (E-58). */
+bool front_has_room(const struct front *f);
+
 /* Ends a front that is not itself any more, and all that its clients are at. */
 void front_end(struct front *f, const char *why);
 
@@ -178,6 +185,10 @@ struct metrics *broker_metrics(struct broker *b, uid_t client);
 /* Notes that something has happened, for those who listen, and in the log. */
 void broker_event(struct broker *b, uid_t client, const char *type, const char *name,
 		  const char *exec, const char *why);
+
+/* Tells one who listens what has happened since the last time, or will when its front has
+ * read some of what is there (a timer's `due`; context: struct pending). */
+void broker_tell_events(void *context);
 
 /* --- fronts.c */
 

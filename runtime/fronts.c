@@ -45,6 +45,13 @@ void front_end(struct front *f, const char *why)
 	free(f);
 }
 
+bool front_has_room(const struct front *f)
+{
+	int unread = 0;
+
+	return ioctl(f->sock, SIOCOUTQ, &unread) == 0 && unread < SOCKET_SIZE / 2;
+}
+
 static struct front *front_of(const struct broker *b, uint32_t serial)
 {
 	struct front *f;
@@ -218,15 +225,6 @@ int fronts_set_client(struct broker *b, uid_t uid, struct err *e)
 	return c ? pool_set_client(b->pool, uid, &c->pool, e) : 0;
 }
 
-/* Connections come without being asked for: they leave replies their room, without which
- * the front would have to go, and all of its clients with it (E-58). */
-static bool has_room(const struct front *f)
-{
-	int unread = 0;
-
-	return ioctl(f->sock, SIOCOUTQ, &unread) == 0 && unread < SOCKET_SIZE / 2;
-}
-
 /* Says so in place of its front. */
 static void turn_away(int connection)
 {
@@ -258,7 +256,8 @@ static void take_connection(struct broker *b, int connection)
 			    log_text("why", e.msg));
 		return;
 	}
-	if (!has_room(f) || wire_send(f->sock, &reply, sizeof(reply), &connection, 1) < 0)
+	if (!front_has_room(f) ||
+	    wire_send(f->sock, &reply, sizeof(reply), &connection, 1) < 0)
 		turn_away(connection);
 }
 

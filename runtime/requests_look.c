@@ -60,6 +60,9 @@ static void tell_stats(void *context)
 		p->interval && loop_set_timer(b->loop, &p->timer,
 					      loop_now(b->loop) + p->interval, &e) == 0;
 
+	/* Next time, rather than where replies have to go (E-58). */
+	if (more && !front_has_room(p->front))
+		return;
 	pending_document(p, document_stats(b, p->front->uid, p->name), more);
 }
 
@@ -95,11 +98,12 @@ void request_events(struct pending *p, const struct wire_request *rq)
 {
 	const struct broker *b = p->front->broker;
 
-	/* Those to come are sent by broker_event(). */
 	if (!rq->flagged.flag)
-		pending_document(p, document_events(b, p->front->uid, 0), false);
-	else
-		err_ignore(!may_stream(p));
+		return pending_document(p, document_events(b, p->front->uid, 0), false);
+	/* Those to come are sent by broker_event(). */
+	p->timer = (struct timer){ .due = broker_tell_events, .context = p };
+	p->told = b->event_count;
+	err_ignore(!may_stream(p));
 }
 
 void request_execs(struct pending *p, const struct wire_request *rq)

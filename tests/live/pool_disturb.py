@@ -199,6 +199,16 @@ def events_of(c, kind, name):
     return [e for e in c.call("Events")["events"] if (e["type"], e["name"]) == (kind, name)]
 
 
+def connect_to_new_front(d, uid):
+    """A connection, and the process that serves it."""
+    d.connect().call("Info")
+    before = set(children(d.process.pid))
+    c = d.connect(uid=uid)
+    c.call("Info")
+    front, = {p for p in set(children(d.process.pid)) - before if comm_of(p) == "carreld-front"}
+    return c, front
+
+
 @case("the broker stopped for six seconds: what was due meanwhile comes then, each thing once; what was asked is answered",
       ids=["FI-06", "FI-21"], timeout=90)
 def broker_stopped():
@@ -237,10 +247,8 @@ def front_stopped():
     with Daemon() as d:
         other = d.connect(uid=4999)
         other.call("Ensure", name="o")
-        before = {p for p in pids() if comm_of(p) == "carreld-front"}
-        c = d.connect(uid=4321)
+        c, front = connect_to_new_front(d, 4321)
         c.call("Ensure", name="a")
-        front, = {p for p in pids() if comm_of(p) == "carreld-front"} - before
         c.client.send("io.carrel.Pool.Exec", {"name": "a", "argv": ["yes"], "timeout": int(scaled(700))})
         time.sleep(0.2)
         os.kill(front, signal.SIGSTOP)
@@ -257,6 +265,37 @@ def front_stopped():
         eq((result["reason"], result["exit_code"]), ("timeout", 124))
         ok(result["truncated"] > 0, "it was a flood")
         eq(c.call("Exec", name="a", argv=["true"])["result"]["exit_code"], 0)
+
+
+@case("events by the thousand for a front that stands still: they wait, the front and its clients live on",
+      ids=["FI-06", "E-58"], timeout=60)
+def events_pile_up():
+    names, each = [f"n{i}" for i in range(4)], 31 if SCALE <= 1 else 5
+    with Daemon("[client any]\nuser = any\nmax_execs = 200\n") as d:
+        c, front = connect_to_new_front(d, 4321)
+        for name in names:
+            c.call("Ensure", name=name)
+        listeners = [d.connect(uid=4321).client for _ in range(16)]
+        for one in listeners:
+            one.send("io.carrel.Pool.Events", {}, more=True)
+        fifo = "while [ ! -e /tmp/go ]; do sleep 0.1; done"
+        for name in names:
+            for _ in range(each):
+                c.call("Exec", name=name, argv=["sh", "-c", fifo], detach=True)
+        for name in names:
+            # All of them end while nobody listens.
+            c.call("Exec", name=name, argv=["sh", "-c", "(sleep 0.3; touch /tmp/go) & sleep 1000"], detach=True)
+        os.kill(front, signal.SIGSTOP)
+        groups = [w[0] for w in records().values()]
+        wait_until(lambda: all(len([g for g in os.listdir(g) if g.startswith("x")]) <= 2 for g in groups), 20, "their ends")
+        os.kill(front, signal.SIGCONT)
+        eq(c.call("Info")["sandboxes"], len(names), "the front answers")
+        last = c.call("Events")["events"][-1]["number"]
+        for one in listeners:
+            told = []
+            while not told or told[-1] < last:
+                told += [e["number"] for e in one.receive()["events"]]
+            eq(told, list(range(told[0], told[0] + len(told))), "events")
 
 
 @case("a payload that stops all it can reach is ended by its deadline and by Stop all the same", ids=["FI-06", "E-48"], timeout=60)
