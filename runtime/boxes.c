@@ -104,7 +104,7 @@ void box_describe(const struct box *box, struct wire_sandbox *ret)
 		.limits = c->limits,
 		.generation = row.generation,
 		.created = box->definition.created,
-		.started = row.started ? box->started_at : 0,
+		.started = row.started ? box->definition.started_at : 0,
 		.used = box->used_at,
 		.idle_timeout_ms = c->idle_timeout_ms,
 		.max_duration_ms = c->max_duration_ms,
@@ -210,7 +210,7 @@ static void ready(struct box *box, int code, const struct err *e)
 		m->created++;
 		metrics_observe(&m->create_time,
 				(steps_now_ms() - box->asked_ms) * 1000000);
-		box->started_at = box->used_at = broker_time();
+		box->used_at = broker_time();
 		forget_file(box);
 		broker_event(b, box->definition.client, "start",
 			     box->definition.completed.name, NULL, NULL);
@@ -300,6 +300,8 @@ static int complete_anew(struct box *box, struct err *e)
 static void create(struct box *box, uint64_t generation)
 {
 	box->definition.generation = generation;
+	box->definition.started = loop_now(box->broker->loop);
+	box->definition.started_at = broker_time();
 	box->asked_ms = steps_now_ms();
 	if (complete_anew(box, &box->failure) < 0)
 		ready(box, box->failure.code, &box->failure);
@@ -495,8 +497,8 @@ int box_taken_in(struct box *box, struct resident *resident, struct err *e)
 	box->resident = *resident;
 	*resident = RESIDENT_NONE;
 	box->alive = true;
-	box->started_at = box->used_at = broker_time();
-	box->next_exec = box->started_at; /* ids of an earlier daemon do not come again */
+	box->used_at = broker_time();
+	box->next_exec = box->used_at; /* ids of an earlier daemon do not come again */
 	box->sweep = (struct timer){ .due = sweep, .context = box };
 	forget_file(box);
 	/* Who had it frozen is not there any more (FI-23). */

@@ -3,14 +3,18 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
 #include "runtime/broker_state.h"
 
 static int adopt(struct broker *b, struct definition *d, enum pool_state state,
-		 struct box **ret, struct err *e)
+		 uint64_t started, struct box **ret, struct err *e)
 {
+	const struct pool_past past = { .state = state,
+					.generation = d->generation,
+					.started = started };
 	struct pool_spec spec;
 	pool_id id;
 	int r;
@@ -20,11 +24,18 @@ static int adopt(struct broker *b, struct definition *d, enum pool_state state,
 		return r;
 	box_spec(b, d, &spec);
 	r = pool_adopt(b->pool, loop_now(b->loop), d->client, d->completed.name, &spec,
-		       state, d->generation, &id, e);
-
+		       &past, &id, e);
 	if (r == 0)
 		r = box_new(b, id, d, ret, e);
 	return r;
+}
+
+/* When it was made, or (one that had been a spare) when it was bound to its client. */
+static uint64_t start_of(const struct resident *r, const struct definition *d)
+{
+	uint64_t init = r->init_start * 1000 / (uint64_t)sysconf(_SC_CLK_TCK);
+
+	return init > d->started ? init : d->started;
 }
 
 static int take_in(struct broker *b, uint32_t slot, struct err *e)
@@ -42,7 +53,7 @@ static int take_in(struct broker *b, uint32_t slot, struct err *e)
 	if (r == 0 && d.client == DEFINITION_NOBODY)
 		r = err_say(e, ESTALE, "a spare of an earlier daemon");
 	if (r == 0)
-		r = adopt(b, &d, POOL_RUNNING, &box, e);
+		r = adopt(b, &d, POOL_RUNNING, start_of(&resident, &d), &box, e);
 	if (r < 0) {
 		definition_free(&d);
 		resident_close(&resident);
@@ -122,7 +133,7 @@ static int take_in_stopped(void *context, struct definition *d, struct err *e)
 
 	(void)e;
 	/* One that lives has been taken in already. */
-	if (adopt(context, d, POOL_STOPPED, &box, &ignored) < 0)
+	if (adopt(context, d, POOL_STOPPED, 0, &box, &ignored) < 0)
 		definition_free(d);
 	return 0;
 }

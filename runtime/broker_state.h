@@ -102,7 +102,7 @@ struct box {
 	uint64_t prepared; /* number whose groups are there, or being made; 0: none */
 	struct timer unprepare; /* they go if nobody comes */
 	uint64_t inspecting; /* cookie of who waits for that; 0: nobody */
-	uint64_t started_at, used_at; /* ms since 1970 */
+	uint64_t used_at; /* ms since 1970 */
 	uint64_t asked_ms; /* CLOCK_MONOTONIC: when its making was ordered */
 	struct err failure; /* why it could not be made */
 };

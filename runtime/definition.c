@@ -13,7 +13,7 @@
 static const char magic[8] = "carrel\x1a";
 
 enum {
-	VERSION = 1,
+	VERSION = 2,
 	CHECKSUM_SIZE = 8,
 	ENSURE_SIZE_MAX = sizeof(struct wire_ensure) + 64, /* as bytes of a block */
 	LANES = DEFINITION_DIGEST_SIZE / sizeof(uint64_t),
@@ -137,6 +137,8 @@ int definition_encode(const struct definition *d, void *buf, size_t *ret_size,
 	put_number(&w, d->client, 4);
 	put_number(&w, d->created, 8);
 	put_number(&w, d->generation, 8);
+	put_number(&w, d->started, 8);
+	put_number(&w, d->started_at, 8);
 	put_number(&w, d->paused, 1);
 	put_ensure(&w, &d->asked);
 	put_ensure(&w, &d->completed);
@@ -272,6 +274,8 @@ static int take_definition(struct reader *r, struct definition *d)
 	d->client = (uid_t)take_number(r, 4);
 	d->created = take_number(r, 8);
 	d->generation = take_number(r, 8);
+	d->started = take_number(r, 8);
+	d->started_at = take_number(r, 8);
 	paused = take_number(r, 1);
 	d->paused = paused == 1;
 	take_ensure(r, &d->asked);

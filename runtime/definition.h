@@ -43,6 +43,8 @@ struct definition {
 	char **strings; /* environment, then labels; one block for free() */
 	uint64_t created; /* ms since 1970 */
 	uint64_t generation; /* the last one that was begun */
+	uint64_t started; /* and when: ms of CLOCK_BOOTTIME, which no restart changes */
+	uint64_t started_at; /* likewise, ms since 1970 */
 	bool paused; /* by the client */
 };
 

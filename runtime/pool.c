@@ -29,10 +29,11 @@ int pool_set_client(struct pool *pool, uint32_t client,
 }
 
 int pool_adopt(struct pool *pool, uint64_t now, uint32_t client, const char *name,
-	       const struct pool_spec *spec, enum pool_state state, uint64_t generation,
-	       pool_id *ret, struct err *e)
+	       const struct pool_spec *spec, const struct pool_past *past, pool_id *ret,
+	       struct err *e)
 {
 	struct pool_client *c = pool_table_client(pool, client);
+	enum pool_state state = past->state;
 	struct pool_sandbox *s;
 
 	set_clock(pool, now);
@@ -47,8 +48,9 @@ int pool_adopt(struct pool *pool, uint64_t now, uint32_t client, const char *nam
 		return err_set(e, ENOMEM, "hold a sandbox");
 	s->state = state;
 	s->ran = true;
-	s->generation = generation;
-	s->started = state == POOL_STOPPED ? 0 : pool->now;
+	s->generation = past->generation;
+	if (state != POOL_STOPPED)
+		s->started = past->started < pool->now ? past->started : pool->now;
 	s->freezer = state == POOL_PAUSED ? FREEZER_FROZEN : FREEZER_THAWED;
 	pool_track(pool, s);
 	pool_room_settle(pool, c);

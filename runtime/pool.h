@@ -156,12 +156,18 @@ void pool_free(struct pool *pool);
 must_check int pool_set_client(struct pool *pool, uint32_t client,
 			       const struct pool_client_limits *limits, struct err *e);
 
-/* Takes in a sandbox that was there before this pool: RUNNING, PAUSED or STOPPED, without
- * execs, used `now`. −EEXIST: the client has that name. */
+/* What is known of a sandbox that was there before the pool. */
+struct pool_past {
+	enum pool_state state; /* RUNNING, PAUSED or STOPPED */
+	uint64_t generation;
+	uint64_t started; /* moment; what is later than now is now. STOPPED: any */
+};
+
+/* Takes in such a sandbox, without execs, used `now`. −EEXIST: the client has that name.
+ */
 must_check int pool_adopt(struct pool *pool, uint64_t now, uint32_t client,
 			  const char *name, const struct pool_spec *spec,
-			  enum pool_state state, uint64_t generation, pool_id *ret,
-			  struct err *e);
+			  const struct pool_past *past, pool_id *ret, struct err *e);
 
 /* --- what is asked for. A cookie is the caller's; each waits once at a time: one that
  * waits already is refused with BUSY_WAITERS, which is also said when there is no memory

@@ -118,6 +118,7 @@ def killed_daemon():
         now = {s["name"]: s for s in c.call("List", all=True)["sandboxes"]}
         eq(set(now), {"a", "stopped"})
         eq((now["a"]["state"], now["a"]["id"], now["a"]["labels"]), ("running", first["id"], {"k": "v"}))
+        eq(now["a"]["started"], first["started"], "when it began")
         eq(now["stopped"]["state"], "stopped")
         wait_until(lambda: shell(c, "a", "ls /proc | grep -c '^[0-9]'")[1].strip() in ("3", "4", "5"), 10, "old commands gone")
         eq(shell(c, "a", "cat /tmp/file")[1], "kept\n")
@@ -146,3 +147,38 @@ def idleness():
         eq(wait_state(c, "busy", "running")["execs"], 1)
         eq(c.call("Wait", name="busy", exec=x)["result"]["reason"], "exit")
         wait_state(c, "busy", "stopped", 8)
+
+
+def restart_until_stopped(d, name):
+    """More often than its duration is long."""
+    c = d.connect()
+    for _ in range(30):
+        c.close()
+        d.restart()
+        c = d.connect()
+        found = [s for s in c.call("List", all=True)["sandboxes"] if s["name"] == name]
+        if found[0]["state"] == "stopped":
+            return c
+        time.sleep(scaled(0.5))
+    raise AssertionError("it has outlived its duration by far")
+
+
+@case("max_duration counts across restarts of the daemon, from the binding of what was a spare", ids=["FI-02"], timeout=90)
+def duration_across_restarts():
+    duration = int(scaled(3)) * 1000
+    with Daemon("[profile default]\nwarm = 1\n") as d:
+        c = d.connect()
+        c.call("Ensure", name="cold", hostname="cold", max_duration=duration)
+        c.close()
+        c = restart_until_stopped(d, "cold")
+        # Spares are made anew with the daemon.
+        spare = wait_until(lambda: [w for w in records().values() if "init" in w], 10, "a spare")[0]
+        time.sleep(duration / 1000 + 1)
+        box = c.call("Ensure", name="bound", max_duration=duration)["sandbox"]
+        eq(box["id"], os.path.basename(spare[0]), "it was a spare")
+        c.close()
+        d.restart()
+        c = d.connect()
+        eq(wait_state(c, "bound", "running")["started"], box["started"])
+        c.close()
+        restart_until_stopped(d, "bound").close()

@@ -12,7 +12,10 @@
 
 #include "runtime/definition.h"
 
-enum { STRINGS = 5 }; /* of the fixture: one variable, two labels */
+enum {
+	STRINGS = 5, /* of the fixture: one variable, two labels */
+	PAUSED_AT = 16 + 4 + 4 * 8, /* in the block */
+};
 
 struct fixture {
 	struct definition d;
@@ -37,7 +40,12 @@ static int set_up(void **state)
 
 	memset(&f, 0, sizeof(f));
 	f.d = (struct definition){
-		.client = 1000, .created = 1700000000123, .generation = 7, .paused = true
+		.client = 1000,
+		.created = 1700000000123,
+		.generation = 7,
+		.started = 86400123,
+		.started_at = 1700000000456,
+		.paused = true,
 	};
 	SET(asked->name, "user \xc3\xa9");
 	SET(asked->workspace, "users/1");
@@ -71,6 +79,8 @@ static void assert_same(const struct definition *a, const struct definition *b)
 	assert_int_equal(a->client, b->client);
 	assert_int_equal(a->created, b->created);
 	assert_int_equal(a->generation, b->generation);
+	assert_int_equal(a->started, b->started);
+	assert_int_equal(a->started_at, b->started_at);
 	assert_int_equal(a->paused, b->paused);
 	assert_memory_equal(&a->asked, &b->asked, sizeof(a->asked));
 	assert_memory_equal(&a->completed, &b->completed, sizeof(a->completed));
@@ -216,8 +226,8 @@ static void what_is_no_definition_says_so(void **state)
 	assert_unsound(f, "", 0, "not a definition");
 	f->block[f->size / 2] ^= 1;
 	assert_unsound(f, f->block, f->size, "a damaged definition");
-	f->block[8] = 2;
-	assert_unsound(f, f->block, f->size, "a definition of version 2, not 1");
+	f->block[8] = 3;
+	assert_unsound(f, f->block, f->size, "a definition of version 3, not 2");
 	f->block[0] = 'x';
 	assert_unsound(f, f->block, f->size, "not a definition");
 }
@@ -297,7 +307,7 @@ static void strings_are_counted(void **state)
 		{ 5, 0 }, /* as many strings, but not variables */
 	};
 	struct fixture *f = *state;
-	const size_t first = 16 + 4 + 8 + 8 + 1;
+	const size_t first = PAUSED_AT + 1;
 	size_t one = count_place(first, &f->d.asked);
 	size_t other = count_place(one + 8 + 16, &f->d.completed);
 
@@ -324,17 +334,17 @@ static void bytes_that_mean_nothing_are_refused(void **state)
 {
 	struct fixture *f = *state;
 
-	f->block[16 + 4 + 8 + 8] = 2; /* paused */
+	f->block[PAUSED_AT] = 2; /* paused */
 	seal(f);
 	assert_unsound(f, f->block, f->size,
 		       "a definition of nothing that can be asked for");
-	f->block[16 + 4 + 8 + 8] = 0;
+	f->block[PAUSED_AT] = 0;
 	f->block[f->size - 9] = 'x'; /* where the last string ends */
 	seal(f);
 	assert_unsound(f, f->block, f->size,
 		       "a definition of nothing that can be asked for");
 	f->block[f->size - 9] = 0;
-	f->block[16 + 4 + 8 + 8 + 1 + 2] = 0; /* in the name */
+	f->block[PAUSED_AT + 1 + 2] = 0; /* in the name */
 	seal(f);
 	assert_unsound(f, f->block, f->size,
 		       "a definition of nothing that can be asked for");

@@ -201,6 +201,17 @@ static inline void exec_ended(const char *name)
 	pool_exec_ended(pool, now, id_of(ME, name));
 }
 
+/* One of an earlier pool's, as of now. */
+static inline int adopt(uint32_t client, const char *name, const struct pool_spec *spec,
+			enum pool_state state, uint64_t generation)
+{
+	const struct pool_past past = { state, generation, now };
+	struct err e;
+	pool_id id;
+
+	return pool_adopt(pool, now, client, name, spec, &past, &id, &e);
+}
+
 static inline void run_for(uint32_t client, const char *name,
 			   const struct pool_spec *spec)
 {

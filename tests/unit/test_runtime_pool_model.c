@@ -325,10 +325,11 @@ static void do_adopt(void)
 	struct pool_spec spec = spec_for(&aim);
 	pool_id id = 0;
 	struct err e;
-	int r = pool_adopt(pool, m.now, aim.client, aim.name, &spec, state, 7, &id, &e);
+	struct pool_past past = { state, 7, m.now - dice(300) };
+	int r = pool_adopt(pool, m.now, aim.client, aim.name, &spec, &past, &id, &e);
 
 	next_id = id;
-	assert_int_equal(r, model_adopt(aim.client, aim.name, &spec, state, 7));
+	assert_int_equal(r, model_adopt(aim.client, aim.name, &spec, &past));
 }
 
 static void do_set_client(void)
@@ -378,6 +379,7 @@ static void begin_world(void)
 	struct err e;
 
 	memset(&m, 0, sizeof(m));
+	m.now = 1000; /* there is a past */
 	m.limits = (struct pool_limits){ .sandboxes = chance(70) ? 1 + dice(8) : 0,
 					 .waiters = 1 + dice(WAITERS - 1) };
 	assert_int_equal(pool_new(&m.limits, &pool, &e), 0);

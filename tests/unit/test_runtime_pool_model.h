@@ -501,9 +501,9 @@ static inline enum pool_verdict model_ensure(uint32_t client, const char *name,
 }
 
 static inline int model_adopt(uint32_t client, const char *name,
-			      const struct pool_spec *spec, enum pool_state state,
-			      uint64_t generation)
+			      const struct pool_spec *spec, const struct pool_past *past)
 {
+	enum pool_state state = past->state;
 	struct box *b;
 
 	if (client >= CLIENTS)
@@ -515,8 +515,8 @@ static inline int model_adopt(uint32_t client, const char *name,
 	b = add_box(client, name, spec);
 	b->ran = true;
 	b->state = state;
-	b->generation = generation;
-	b->started = state == POOL_STOPPED ? 0 : m.now;
+	b->generation = past->generation;
+	b->started = state == POOL_STOPPED ? 0 : past->started;
 	b->cold = state == POOL_PAUSED;
 	return 0;
 }

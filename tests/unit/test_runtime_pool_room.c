@@ -176,14 +176,10 @@ static void clients_wait_for_their_own_room_alone(void **state)
 
 static void adopted_ones_above_the_ceiling_make_room_first(void **state)
 {
-	struct err e;
-	pool_id id;
-
 	(void)state;
 	limit_me((struct pool_client_limits){ .sandboxes = 1 });
 	for (const char *name = "abc"; *name; name++)
-		assert_int_equal(pool_adopt(pool, now, ME, (char[]){ *name, 0 }, &plain,
-					    POOL_RUNNING, 1, &id, &e),
+		assert_int_equal(adopt(ME, (char[]){ *name, 0 }, &plain, POOL_RUNNING, 1),
 				 0);
 	exec("c");
 	assert_int_equal(ensure("d"), POOL_BUSY_SANDBOXES);
@@ -290,13 +286,10 @@ static void client_without_limits_has_nothing(void **state)
 	struct pool_row row;
 	uint64_t cursor = 0;
 	struct err e;
-	pool_id id;
 
 	(void)state;
 	assert_int_equal(ensure_for(NOBODY, "a", &plain), POOL_BUSY_SANDBOXES);
-	assert_int_equal(
-		pool_adopt(pool, now, NOBODY, "a", &plain, POOL_RUNNING, 1, &id, &e),
-		-EPERM);
+	assert_int_equal(adopt(NOBODY, "a", &plain, POOL_RUNNING, 1), -EPERM);
 	assert_int_equal(pool_set_client(pool, UINT32_MAX, &limits, &e), -EINVAL);
 	assert_int_equal(pool_count(pool, NOBODY), 0);
 	assert_int_equal(pool_count_execs(pool, NOBODY), 0);

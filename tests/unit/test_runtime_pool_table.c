@@ -137,28 +137,15 @@ static void order_is_that_of_making_whatever_is_forgotten(void **state)
 
 static void adopted_ones_are_as_if_made_here(void **state)
 {
-	struct err e;
-	pool_id id;
-
 	(void)state;
-	assert_int_equal(
-		pool_adopt(pool, now, ME, "running", &tiers, POOL_RUNNING, 7, &id, &e),
-		0);
-	assert_int_equal(id, id_of(ME, "running"));
+	assert_int_equal(adopt(ME, "running", &tiers, POOL_RUNNING, 7), 0);
 	assert_int_equal(pool_deadline(pool), now + tiers.freeze_after);
-	assert_int_equal(
-		pool_adopt(pool, now, ME, "paused", &plain, POOL_PAUSED, 8, &id, &e), 0);
-	assert_int_equal(
-		pool_adopt(pool, now, ME, "stopped", &plain, POOL_STOPPED, 9, &id, &e),
-		0);
+	assert_int_equal(adopt(ME, "paused", &plain, POOL_PAUSED, 8), 0);
+	assert_int_equal(adopt(ME, "stopped", &plain, POOL_STOPPED, 9), 0);
 	assert_int_equal(pool_count(pool, ME), 2);
 	assert_int_equal(look("stopped").started, 0);
-	assert_int_equal(
-		pool_adopt(pool, now, ME, "stopped", &plain, POOL_STOPPED, 9, &id, &e),
-		-EEXIST);
-	assert_int_equal(
-		pool_adopt(pool, now, ME, "x", &plain, POOL_STOPPING, 9, &id, &e),
-		-EINVAL);
+	assert_int_equal(adopt(ME, "stopped", &plain, POOL_STOPPED, 9), -EEXIST);
+	assert_int_equal(adopt(ME, "x", &plain, POOL_STOPPING, 9), -EINVAL);
 	expect_nothing();
 	assert_int_equal(exec("running"), POOL_ADMITTED);
 	assert_int_equal(exec("paused"), POOL_PAUSED_NOW);

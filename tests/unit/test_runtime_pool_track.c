@@ -156,6 +156,26 @@ static void duration_ends_a_generation_with_its_execs(void **state)
 	assert_int_equal(pool_deadline(pool), now + spec.max_duration);
 }
 
+static void duration_goes_on_from_an_earlier_pool(void **state)
+{
+	static const struct pool_spec spec = { .max_duration = 60 * SECOND };
+	const struct pool_past past = { POOL_RUNNING, 1, now - 59 * SECOND };
+	const struct pool_past future = { POOL_PAUSED, 1, now + SECOND };
+	struct err e;
+	pool_id id;
+
+	(void)state;
+	assert_int_equal(pool_adopt(pool, now, ME, "a", &spec, &past, &id, &e), 0);
+	assert_int_equal(look("a").started, past.started);
+	assert_int_equal(pool_deadline(pool), now + SECOND);
+	assert_int_equal(pool_adopt(pool, now, ME, "b", &spec, &future, &id, &e), 0);
+	assert_int_equal(look("b").started, now);
+	now += SECOND;
+	pool_tick(pool, now);
+	assert_int_equal(expect(ACTION_DESTROY).why, POOL_MAX_DURATION);
+	expect_nothing();
+}
+
 static void times_without_end_are_never_due(void **state)
 {
 	static const struct pool_spec spec = { .idle_timeout = UINT64_MAX,
@@ -219,6 +239,7 @@ int main(void)
 		CASE(what_is_paused_with_an_exec_is_not_idle),
 		CASE(whoever_waits_for_a_thaw_keeps_it),
 		CASE(duration_ends_a_generation_with_its_execs),
+		CASE(duration_goes_on_from_an_earlier_pool),
 		CASE(times_without_end_are_never_due),
 		CASE(clock_that_goes_back_stands_still),
 		CASE(hundred_deadlines_come_in_their_order),
