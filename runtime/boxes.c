@@ -122,6 +122,7 @@ void box_spec(const struct broker *b, const struct definition *d, struct pool_sp
 
 	*ret = (struct pool_spec){ .idle_timeout = d->completed.idle_timeout_ms,
 				   .max_duration = d->completed.max_duration_ms,
+				   .auto_remove = d->completed.auto_remove,
 				   .freeze_after = p ? p->freeze_after_ms : 0,
 				   .reclaim_after = p ? p->reclaim_after_ms : 0 };
 	definition_digest(&d->asked, d->strings, ret->digest);
@@ -343,7 +344,7 @@ static void remove_again(void *context)
 					  loop_now(b->loop) + AGAIN_MS, &e) < 0);
 }
 
-/* The definition is on disk before the sandbox goes. */
+/* The definition is on disk before the sandbox goes; not one that goes with it. */
 static void destroy(struct box *box, enum pool_why why)
 {
 	static const char *const words[POOL_WHY_MAX] = {
@@ -355,7 +356,8 @@ static void destroy(struct box *box, enum pool_why why)
 	struct exec *x;
 	struct err e;
 
-	if (definition_store(b->definitions, &box->definition, &e) < 0)
+	if (!box->definition.completed.auto_remove &&
+	    definition_store(b->definitions, &box->definition, &e) < 0)
 		broker_event(b, box->definition.client, "fail",
 			     box->definition.completed.name, NULL, e.msg);
 	broker_metrics(b, box->definition.client)->stopped[why]++;
@@ -411,6 +413,9 @@ static void forget(struct box *box)
 	broker_event(b, box->definition.client, "remove", box->definition.completed.name,
 		     NULL, NULL);
 	forget_file(box);
+	if (box->holder)
+		pending_done(box->holder, 0);
+	box->holder = NULL;
 	idmap_take(&b->boxes, box->id);
 	if (box->orders)
 		box->forgotten = true;

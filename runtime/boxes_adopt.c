@@ -52,6 +52,8 @@ static int take_in(struct broker *b, uint32_t slot, struct err *e)
 	/* Spares are made anew: one may have been half-bound. */
 	if (r == 0 && d.client == DEFINITION_NOBODY)
 		r = err_say(e, ESTALE, "a spare of an earlier daemon");
+	if (r == 0 && d.completed.auto_remove)
+		r = err_say(e, ESTALE, "who made it went with an earlier daemon");
 	if (r == 0)
 		r = adopt(b, &d, POOL_RUNNING, start_of(&resident, &d), &box, e);
 	if (r < 0) {
@@ -206,6 +208,17 @@ void boxes_stop_all(struct broker *b)
 
 	while ((box = idmap_each(&b->boxes, &cursor)))
 		pool_shutdown(b->pool, loop_now(b->loop), box->definition.client, false);
+}
+
+void boxes_discard_held(struct broker *b)
+{
+	struct box *box;
+	size_t cursor = 0;
+
+	while ((box = idmap_each(&b->boxes, &cursor))) {
+		if (box->definition.completed.auto_remove)
+			pool_discard(b->pool, loop_now(b->loop), box->id);
+	}
 }
 
 void boxes_end_execs(struct broker *b)

@@ -142,14 +142,22 @@ void pending_fail(struct pending *p, const struct wire_error *error)
 	pending_forget(p);
 }
 
-void pending_sandbox(struct pending *p, const struct box *box, bool created)
+void pending_sandbox(struct pending *p, struct box *box, bool created)
 {
 	struct wire_reply reply = { .type = WIRE_SANDBOX, .tag = p->tag };
 
 	box_describe(box, &reply.sandbox);
 	reply.sandbox.created_now = created;
+	p->holds = created && box->definition.completed.auto_remove;
+	reply.sandbox.held = p->holds;
 	broker_reply(p->front, &reply, NULL, 0);
-	pending_forget(p);
+	if (!p->holds)
+		return pending_forget(p);
+	/* Who made an earlier generation, which is being removed. */
+	if (box->holder)
+		pending_done(box->holder, 0);
+	box->holder = p;
+	p->box = box->id;
 }
 
 void pending_document(struct pending *p, char *document, bool more)
@@ -446,6 +454,7 @@ static int drain(struct broker *b, struct err *e)
 	loop_unwatch(b->loop, &b->listener);
 	if (!b->access->keep_running)
 		boxes_stop_all(b);
+	boxes_discard_held(b);
 	spares_drop(b);
 	broker_work(b);
 	while (r == 0) {

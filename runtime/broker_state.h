@@ -45,6 +45,7 @@ struct pending {
 	uint64_t told; /* EVENTS: so many had happened when it was told the last time */
 	uint64_t interval; /* STATS */
 	bool keep; /* WAIT: the result is not to be forgotten */
+	bool holds; /* ENSURE: answered; its sandbox goes with it (auto_remove) */
 	char name[WIRE_NAME_MAX + 1];
 };
 
@@ -101,6 +102,7 @@ struct box {
 	uint64_t next_exec; /* number in the ids of execs */
 	uint64_t prepared; /* number whose groups are there, or being made; 0: none */
 	struct timer unprepare; /* they go if nobody comes */
+	struct pending *holder; /* whose end is its end; NULL: nobody's */
 	uint64_t inspecting; /* cookie of who waits for that; 0: nobody */
 	uint64_t used_at; /* ms since 1970 */
 	uint64_t asked_ms; /* CLOCK_MONOTONIC: when its making was ordered */
@@ -174,7 +176,7 @@ void front_end(struct front *f, const char *why);
 /* Answers and forgets the request. */
 void pending_done(struct pending *p, uint64_t number);
 void pending_fail(struct pending *p, const struct wire_error *error);
-void pending_sandbox(struct pending *p, const struct box *box, bool created);
+void pending_sandbox(struct pending *p, struct box *box, bool created);
 /* Takes `document` (a JSON object for free()); `more`: the request lives on. */
 void pending_document(struct pending *p, char *document, bool more);
 void pending_forget(struct pending *p);
@@ -254,6 +256,8 @@ must_check int box_order(struct box *box, struct worker_order *order, const int 
 /* Forgets it; what it stands for lives on. */
 void box_free(struct box *box);
 void boxes_stop_all(struct broker *b);
+/* Begins to remove those that go with a connection. */
+void boxes_discard_held(struct broker *b);
 void boxes_end_execs(struct broker *b);
 /* Is it PID 1 of a sandbox, or a command? */
 bool boxes_know(const struct broker *b, pid_t pid);

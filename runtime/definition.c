@@ -123,6 +123,7 @@ static void put_ensure(struct writer *w, const struct wire_ensure *ensure)
 	put_number(w, ensure->label_count, 4);
 	put_number(w, ensure->idle_timeout_ms, 8);
 	put_number(w, ensure->max_duration_ms, 8);
+	put_number(w, ensure->auto_remove, 1);
 }
 
 int definition_encode(const struct definition *d, void *buf, size_t *ret_size,
@@ -213,6 +214,7 @@ static void take_ensure(struct reader *r, struct wire_ensure *ret)
 	ret->label_count = (uint32_t)take_number(r, 4);
 	ret->idle_timeout_ms = take_number(r, 8);
 	ret->max_duration_ms = take_number(r, 8);
+	ret->auto_remove = (uint32_t)take_number(r, 1);
 }
 
 /* Takes all that is left as `count` strings. */
@@ -250,7 +252,8 @@ static int take_strings(struct reader *r, size_t count, char ***ret)
 static bool is_same_request(const struct wire_ensure *a, const struct wire_ensure *b)
 {
 	return !strcmp(a->name, b->name) && !strcmp(a->workspace, b->workspace) &&
-	       a->env_count == b->env_count && a->label_count == b->label_count;
+	       a->env_count == b->env_count && a->label_count == b->label_count &&
+	       a->auto_remove == b->auto_remove && a->auto_remove <= 1;
 }
 
 static bool is_sound(const struct definition *d)
@@ -387,6 +390,8 @@ const char *definition_differs(const struct definition *d,
 		return "idle_timeout";
 	if (was->max_duration_ms != asked->max_duration_ms)
 		return "max_duration";
+	if (was->auto_remove != asked->auto_remove)
+		return "auto_remove";
 	return NULL;
 }
 

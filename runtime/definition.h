@@ -72,7 +72,8 @@ void definition_digest(const struct wire_ensure *asked, char *const *strings,
 
 /* The first thing in which another request differs, as the interface names it:
  * "profile", "workspace", "env", "labels", "limits", "network", "hostname",
- * "idle_timeout" or "max_duration". NULL: nothing. Names are not compared. */
+ * "idle_timeout", "max_duration" or "auto_remove". NULL: nothing. Names are not compared.
+ */
 const char *definition_differs(const struct definition *d,
 			       const struct wire_ensure *asked, char *const *strings);
 

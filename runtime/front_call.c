@@ -67,8 +67,13 @@ void call_free(struct call *call)
 
 	loop_clear_timer(f->loop, &call->drain);
 	capture_free(call->capture);
-	if (call->conn)
+	if (call->held) {
+		*call->link = call->next;
+		if (call->next)
+			call->next->link = call->link;
+	} else if (call->conn) {
 		call->conn->call = NULL;
+	}
 	f->calls[call->tag % FRONT_CALLS_MAX] = NULL;
 	free(call);
 }
@@ -333,11 +338,41 @@ static void take_document(struct call *call, const struct wire_reply *rp, int fd
 		call->conn->broken = true;
 }
 
+/* Lives on: the broker wants to know when the client goes. */
+static void hold(struct call *call)
+{
+	struct conn *c = call->conn;
+
+	c->call = NULL;
+	call->held = true;
+	call->link = &c->held;
+	call->next = c->held;
+	if (call->next)
+		call->next->link = &call->next;
+	c->held = call;
+}
+
+static void take_sandbox(struct call *call, const struct wire_reply *rp)
+{
+	const struct reply_context context = { .type = call->type };
+
+	put_message(call, reply_message(&context, rp));
+	if (rp->sandbox.held)
+		hold(call);
+	else
+		call_free(call);
+}
+
 void call_take_reply(struct call *call, const struct wire_reply *rp, int fd)
 {
 	struct conn *c = call->conn;
 
-	if (rp->type == WIRE_STARTED) {
+	if (call->held) {
+		/* What it has made has gone. */
+		call_free(call);
+	} else if (rp->type == WIRE_SANDBOX) {
+		take_sandbox(call, rp);
+	} else if (rp->type == WIRE_STARTED) {
 		take_started(call, rp, fd_take(&fd));
 	} else if (rp->type == WIRE_RESULT) {
 		take_result(call, rp);

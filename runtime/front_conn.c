@@ -97,6 +97,8 @@ void conn_close(struct conn *c)
 	buffer_free(f, &c->out);
 	if (c->call)
 		call_drop(c->call);
+	while (c->held)
+		call_drop(c->held);
 	*c->link = c->next;
 	if (c->next)
 		c->next->link = c->link;

@@ -62,6 +62,7 @@ struct conn {
 	size_t passed_at;
 	struct timer message, stall, again;
 	struct call *call; /* that is being answered */
+	struct call *held; /* answered; what they have made ends with the connection */
 	bool ended; /* no more calls will come */
 	bool broken; /* to be closed by conn_advance() */
 	bool dead; /* closed; freed at the end of the turn */
@@ -81,6 +82,8 @@ struct call {
 	uint32_t tag;
 	uint32_t type; /* enum wire_type */
 	bool more, oneway, detach, keep;
+	bool held; /* one of the connection's */
+	struct call *next, **link;
 	char name[WIRE_NAME_MAX + 1], exec[WIRE_EXEC_MAX + 1];
 	/* Of an exec whose output the front carries. */
 	struct capture *capture; /* or NULL */

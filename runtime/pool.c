@@ -248,6 +248,16 @@ enum pool_verdict pool_remove(struct pool *pool, uint64_t now, uint32_t client,
 	return verdict;
 }
 
+void pool_discard(struct pool *pool, uint64_t now, pool_id id)
+{
+	struct pool_sandbox *s = pool_table_id(pool, id);
+
+	set_clock(pool, now);
+	/* Not one whose name has ended: it is about to be forgotten. */
+	if (s && pool_table_name(pool, s->client->id, s->name) == s)
+		doom(pool, s);
+}
+
 unsigned pool_reap(struct pool *pool, uint64_t now, uint32_t client)
 {
 	struct pool_client *c = pool_table_client(pool, client);

@@ -26,7 +26,7 @@
  *
  * A sandbox that nothing wants any more (removed; never RUNNING yet, and not waited for)
  * is gone after STOPPED (ACTION_FORGET), and after all its execs have been reported to
- * have ended.
+ * have ended. What has auto_remove is removed by whatever stops it.
  *
  * FROZEN is the pool's own doing, with a sandbox that has been idle for `freeze_after`:
  * whoever wants it waits for the THAW and does not notice otherwise. PAUSED is the
@@ -71,6 +71,7 @@ struct pool_spec {
 	uint64_t idle_timeout; /* 0: never */
 	uint64_t max_duration; /* of a generation; 0: none */
 	uint64_t freeze_after, reclaim_after; /* idle; 0: not at all */
+	bool auto_remove; /* forgotten when it stops, for whatever reason */
 	bool spare; /* can be had of a warm spare (ACTION_CREATE says so) */
 };
 
@@ -198,6 +199,8 @@ enum pool_verdict pool_pause(struct pool *pool, uint64_t now, uint32_t client,
 			     const char *name, uint64_t cookie, pool_id *ret_id);
 enum pool_verdict pool_unpause(struct pool *pool, uint64_t now, uint32_t client,
 			       const char *name, uint64_t cookie, pool_id *ret_id);
+/* pool_remove() by force that nobody waits for. Harmless on what is none any more. */
+void pool_discard(struct pool *pool, uint64_t now, pool_id id);
 /* Thaws what was idle. */
 enum pool_verdict pool_touch(struct pool *pool, uint64_t now, uint32_t client,
 			     const char *name);

@@ -108,6 +108,11 @@ void pool_step_stop(struct pool *pool, struct pool_sandbox *s, enum pool_why why
 		order(pool, &s->life, ACTION_DESTROY);
 	pool_step_end(pool, s, WAIT_PAUSE | WAIT_UNPAUSE, ACTION_REFUSE,
 		      POOL_WRONG_STATE);
+	/* There is no next generation. */
+	if (s->spec.auto_remove) {
+		s->doomed = true;
+		pool_step_end(pool, s, WAIT_START, ACTION_REFUSE, POOL_NO_SUCH);
+	}
 	pool_track(pool, s);
 }
 

@@ -135,6 +135,7 @@ static const struct field ensure_fields[] = {
 	{ "hostname", NAME, false, AT(wire.ensure.hostname), 1, WIRE_HOSTNAME_MAX },
 	{ "idle_timeout", NUMBER64, false, AT(wire.ensure.idle_timeout_ms), 0, MS_MAX },
 	{ "max_duration", NUMBER64, false, AT(wire.ensure.max_duration_ms), 0, MS_MAX },
+	{ "auto_remove", FLAG, false, AT(wire.ensure.auto_remove), 0, 0 },
 };
 
 static const struct field exec_fields[] = {

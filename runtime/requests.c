@@ -432,6 +432,25 @@ static void serve(struct pending *p, const struct wire_request *rq, struct parce
 	request_fail(p, WIRE_FAILED, "", "a request of an unknown type");
 }
 
+/* A sandbox that goes with who made it has lost him: before it was there, where nobody
+ * else waits for it, or afterwards. */
+static void let_go(struct pending *p)
+{
+	struct broker *b = p->front->broker;
+	struct box *box = box_find(b, p->box);
+	const struct pending *other;
+
+	if (!box || !box->definition.completed.auto_remove ||
+	    (box->holder && box->holder != p))
+		return;
+	box->holder = NULL;
+	LIST_FOREACH(other, &p->front->pending, next) {
+		if (other != p && other->type == WIRE_ENSURE && other->box == p->box)
+			return;
+	}
+	pool_discard(b->pool, loop_now(b->loop), box->id);
+}
+
 void request_dropped(struct pending *p, enum wire_reason reason)
 {
 	struct broker *b = p->front->broker;
@@ -457,6 +476,8 @@ void request_dropped(struct pending *p, enum wire_reason reason)
 		p->exec = NULL;
 	} else {
 		pool_cancel(b->pool, loop_now(b->loop), p->cookie);
+		if (p->type == WIRE_ENSURE)
+			let_go(p);
 	}
 	pending_forget(p);
 }

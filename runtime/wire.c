@@ -128,8 +128,8 @@ static bool ensure_ok(const struct wire_request *rq, unsigned fds)
 
 	return GIVEN_OK(x->name) && TEXT_OK(x->profile) && TEXT_OK(x->workspace) &&
 	       TEXT_OK(x->hostname) && limits_ok(&x->limits) &&
-	       x->network <= WIRE_NETWORK_EGRESS && strings <= WIRE_STRINGS_MAX &&
-	       fds == (strings ? 1 : 0);
+	       x->network <= WIRE_NETWORK_EGRESS && x->auto_remove <= 1 &&
+	       strings <= WIRE_STRINGS_MAX && fds == (strings ? 1 : 0);
 }
 
 static bool id_ok(uint32_t id)

@@ -26,7 +26,9 @@
  * A request has a tag that the front chose and that all replies to it carry. Most have
  * one reply. Exec has STARTED, if wanted and unless it cannot be, and then, unless it is
  * detached, RESULT. Stats and events, if asked for continuously, have DOCUMENTs until
- * DROP.
+ * DROP. Ensure with auto_remove that has made the sandbox lives on after its reply
+ * (`held`): DROP says that the client has gone, and the sandbox goes, too; DONE says that
+ * the sandbox has gone.
  */
 
 enum {
@@ -91,6 +93,7 @@ struct wire_ensure {
 	uint32_t network; /* enum wire_network */
 	uint32_t env_count; /* strings "NAME=VALUE" */
 	uint32_t label_count; /* pairs of strings */
+	uint32_t auto_remove; /* 0 or 1 */
 	uint64_t idle_timeout_ms, max_duration_ms; /* WIRE_UNSET */
 };
 
@@ -202,6 +205,7 @@ struct wire_sandbox {
 	char workspace[WIRE_PATH_MAX + 1];
 	uint32_t state; /* enum wire_state */
 	uint32_t created_now; /* 0 or 1 */
+	uint32_t held; /* 0 or 1: the tag lives on, see above */
 	uint32_t execs;
 	uint32_t network; /* enum wire_network, not UNSET */
 	struct wire_limits limits;

@@ -11,12 +11,7 @@
 #include "tools/run_pool.h"
 #include "tools/verb.h"
 
-enum {
-	NAME_SIZE = 32,
-	/* If we are killed, nobody removes the sandbox: then it shall at least end soon.
-	 */
-	IDLE_TIMEOUT_MS = 10000,
-};
+enum { NAME_SIZE = 32 };
 
 bool run_pool_wanted(const struct run_args *a)
 {
@@ -71,9 +66,10 @@ static int ensure_parameters(const struct run_args *a, const char *name, json_t 
 			     struct err *e)
 {
 	const struct verb_limits limits = limits_of(a);
-	json_t *p = json_pack("{s:s, s:s, s:i}", "name", name, "network",
-			      a->spec.network.egress ? "egress" : "none", "idle_timeout",
-			      IDLE_TIMEOUT_MS);
+	/* If we are killed, it goes with our connection. */
+	json_t *p =
+		json_pack("{s:s, s:s, s:b}", "name", name, "network",
+			  a->spec.network.egress ? "egress" : "none", "auto_remove", 1);
 	int r = 0;
 
 	if (!p || verb_add_text(p, "hostname", a->spec.files.hostname) < 0 ||
@@ -147,7 +143,7 @@ static void remove_sandbox(const struct run_args *a, const char *name)
 	struct client_link c = CLIENT_NONE;
 	struct err e;
 
-	/* What cannot be removed ends by being idle. */
+	/* What cannot be removed so ends with the first. */
 	if (client_open(a->host, &c, &e) == 0)
 		err_ignore(client_order(&c, "Remove",
 					json_pack("{s:s, s:b}", "name", name, "force", 1),

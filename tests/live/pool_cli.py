@@ -334,6 +334,24 @@ def run_as_user():
         eq(r.stdout, "asked\n")
 
 
+@case("`carrel run` through carreld leaves no sandbox when it is killed, amid the command or before", ids=["E-48"], timeout=60)
+def run_killed():
+    with Daemon() as d:
+        for _ in range(3):
+            r = begin(d, "run", "--host", f"unix://{d.socket}", "sleep", "1000")
+            wait_until(lambda: "sleep" in {comm_of(p) for p in children(d.process.pid)}, 10, "the command")
+            eq(len(names(d, "-a")), 1)
+            os.kill(r.pid, signal.SIGKILL)
+            wait_until(lambda: names(d, "-a") == [], 10, "the sandbox gone")
+            r.process.wait()
+        for i in range(10):
+            r = begin(d, "run", "--host", f"unix://{d.socket}", "true")
+            time.sleep(0.002 * i)
+            os.kill(r.pid, signal.SIGKILL)
+            r.process.wait()
+        wait_until(lambda: names(d, "-a") == [] and not records(), 10, "all sandboxes gone")
+
+
 @case("users see their own sandboxes alone", ids=["E-57"], timeout=40)
 def users():
     with Daemon() as d:

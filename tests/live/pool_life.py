@@ -3,26 +3,9 @@
 
 import threading
 
-from daemon import Daemon, Refused
+from daemon import Daemon
 from harness import *
-
-
-def refused(error, function, *args, **kw):
-    """The parameters of the error that the call must end with."""
-    try:
-        function(*args, **kw)
-    except Refused as e:
-        eq(e.name, error, "error")
-        return e.parameters
-    raise AssertionError(f"{error} was expected")
-
-
-def shell(c, name, script, **kw):
-    """Runs a script in the sandbox; gives result and standard output."""
-    import base64
-
-    reply = c.call("Exec", name=name, argv=["sh", "-c", script], **kw)
-    return reply["result"], base64.b64decode(reply.get("stdout") or "").decode()
+from poolcheck import Check, init_of, refused, shell
 
 
 def wait_state(c, name, state, seconds=10):
@@ -147,6 +130,76 @@ def idleness():
         eq(wait_state(c, "busy", "running")["execs"], 1)
         eq(c.call("Wait", name="busy", exec=x)["result"]["reason"], "exit")
         wait_state(c, "busy", "stopped", 8)
+
+
+def gone(c, name, seconds=10):
+    def look():
+        return name not in [s["name"] for s in c.call("List", all=True)["sandboxes"]]
+
+    wait_until(look, seconds, f"{name} being gone")
+
+
+@case("auto_remove: it goes with the connection that made it, with what runs in it, or with its stop", ids=["E-59"], timeout=60)
+def auto_remove():
+    with Daemon() as d:
+        check = Check(d)
+        c, other = d.connect(), d.connect()
+        ok(c.call("Ensure", name="a", auto_remove=True)["created"])
+        ok(not other.call("Ensure", name="a", auto_remove=True)["created"])
+        eq(refused("Conflict", other.call, "Ensure", name="a")["field"], "auto_remove")
+        other.call("Exec", name="a", argv=["sleep", "1000"], detach=True)
+        other.close()
+        other = d.connect()
+        eq(shell(c, "a", "echo used")[1], "used\n")
+        eq(len(other.call("List")["sandboxes"]), 1, "another connection's end is nothing to it")
+        c.close()
+        gone(other, "a")
+        check.settled()
+        # Whatever stops it.
+        c = d.connect()
+        for i in range(3):
+            eq(c.call("Ensure", name="a", auto_remove=True)["sandbox"]["generation"], 1)
+            box = c.call("Ensure", name="a", auto_remove=True)
+            ok(not box["created"])
+            if i == 0:
+                c.call("Stop", name="a", grace=0)
+            elif i == 1:
+                eq(c.call("Reap")["stopped"], 1)
+            else:
+                os.kill(init_of(box["sandbox"]["id"]), signal.SIGKILL)
+            gone(c, "a")
+            refused("NoSuchSandbox", c.call, "Exec", name="a", argv=["true"])
+        # A client that has gone before it was there.
+        for i in range(20):
+            going = d.connect()
+            going.client.send("io.carrel.Pool.Ensure", {"name": f"b{i}", "auto_remove": True})
+            if i % 2:
+                time.sleep(0.002 * i)
+            going.close()
+        c.call("Ensure", name="kept")
+        wait_until(lambda: [s["name"] for s in c.call("List", all=True)["sandboxes"]] == ["kept"], 10, "all gone")
+        check.settled()
+
+
+@case("auto_remove: none outlives the daemon, killed or asked to end", ids=["FI-02", "FI-20"], timeout=60)
+def auto_remove_and_the_daemon():
+    with Daemon() as d:
+        check = Check(d)
+        c = d.connect()
+        kept = c.call("Ensure", name="kept")["sandbox"]["id"]
+        box = c.call("Ensure", name="a", auto_remove=True)["sandbox"]["id"]
+        c.call("Exec", name="a", argv=["sleep", "1000"], detach=True)
+        d.restart()
+        c = d.connect()
+        eq([s["id"] for s in c.call("List", all=True)["sandboxes"]], [kept])
+        wait_until(lambda: not init_of(box), 10, "its PID 1 gone")
+        check.settled()
+        box = c.call("Ensure", name="a", auto_remove=True)["sandbox"]["id"]
+        eq(d.stop(), 0)
+        eq(init_of(box), None, "PID 1 after the daemon")
+        ok(init_of(kept), "the other lives on")
+        eq(len(records()), 1, "records")
+        d.start()
 
 
 def restart_until_stopped(d, name):

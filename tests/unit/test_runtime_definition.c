@@ -259,6 +259,11 @@ static void whole_blocks_are_checked_like_requests(void **state)
 	d.asked.network = 3;
 	assert_nothing_to_ask_for(f, &d);
 	d = f->d;
+	d.asked.auto_remove = 1;
+	assert_nothing_to_ask_for(f, &d);
+	d.asked.auto_remove = d.completed.auto_remove = 2;
+	assert_nothing_to_ask_for(f, &d);
+	d = f->d;
 	d.completed.network = WIRE_NETWORK_UNSET;
 	assert_nothing_to_ask_for(f, &d);
 	d = f->d;
@@ -309,7 +314,7 @@ static void strings_are_counted(void **state)
 	struct fixture *f = *state;
 	const size_t first = PAUSED_AT + 1;
 	size_t one = count_place(first, &f->d.asked);
-	size_t other = count_place(one + 8 + 16, &f->d.completed);
+	size_t other = count_place(one + 8 + 16 + 1, &f->d.completed);
 
 	seal(f);
 	for (size_t i = 0; i < sizeof(counts) / sizeof(*counts); i++) {
@@ -444,6 +449,9 @@ static void the_field_that_differs_is_named(void **state)
 	a = *was;
 	a.max_duration_ms++;
 	assert_differs(f, &a, strings, "max_duration");
+	a = *was;
+	a.auto_remove = 1;
+	assert_differs(f, &a, strings, "auto_remove");
 }
 
 static void strings_that_differ_are_named(void **state)

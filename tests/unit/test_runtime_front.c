@@ -117,6 +117,46 @@ static void request_becomes_a_record_and_reply_a_message(void **state)
 	lab_end(&lab);
 }
 
+/* Two on one connection; the sandbox of the first goes by itself. */
+static void what_a_connection_holds_is_dropped_with_it(void **state)
+{
+	static const char ensure[] =
+		"{\"method\":\"io.carrel.Pool.Ensure\",\"parameters\":{"
+		"\"name\":\"a\",\"auto_remove\":true}}";
+	const struct front_limits limits = front_limits_defaults();
+	struct lab lab = lab_start(&limits);
+	struct wire_reply held = { .type = WIRE_SANDBOX,
+				   .sandbox = { .network = WIRE_NETWORK_NONE,
+						.held = 1 } };
+	int client = lab_connect(&lab);
+	struct lab_request got;
+	uint32_t tags[2];
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		lab_say(client, ensure);
+		got = lab_take(&lab);
+		assert_int_equal(got.rq.ensure.auto_remove, 1);
+		tags[i] = got.rq.tag;
+		lab_reply(&lab, tags[i], held, -1);
+		json_decref(lab_hear(client));
+	}
+	lab_reply(&lab, tags[0], (struct wire_reply){ .type = WIRE_DONE }, -1);
+	/* The connection goes on as if nothing were. */
+	lab_say(client, "{\"method\":\"io.carrel.Pool.Touch\",\"parameters\":{"
+			"\"name\":\"a\"}}");
+	got = lab_take(&lab);
+	assert_int_equal(got.rq.type, WIRE_TOUCH);
+	lab_reply(&lab, got.rq.tag, (struct wire_reply){ .type = WIRE_DONE }, -1);
+	lab_assert_heard(client, "{\"parameters\":{}}");
+	close(client);
+	got = lab_take(&lab);
+	assert_int_equal(got.rq.type, WIRE_DROP);
+	assert_int_equal(got.rq.tag, tags[1]);
+	assert_false(lab_readable(lab.broker, 50));
+	lab_end(&lab);
+}
+
 static void errors_carry_what_was_asked_for(void **state)
 {
 	const struct front_limits limits = front_limits_defaults();
@@ -637,6 +677,7 @@ int main(void)
 		cmocka_unit_test(front_ends_when_the_broker_does),
 		cmocka_unit_test(service_is_answered_without_the_broker),
 		cmocka_unit_test(request_becomes_a_record_and_reply_a_message),
+		cmocka_unit_test(what_a_connection_holds_is_dropped_with_it),
 		cmocka_unit_test(errors_carry_what_was_asked_for),
 		cmocka_unit_test(pipelined_calls_are_answered_in_their_order),
 		cmocka_unit_test(very_many_pipelined_calls_do_not_keep_others_waiting),

@@ -399,6 +399,84 @@ static void what_is_removed_can_be_had_anew(void **state)
 	expect_nothing();
 }
 
+static const struct pool_spec passing = { .digest = { 4 },
+					  .idle_timeout = 30 * SECOND,
+					  .auto_remove = true };
+
+static void whatever_stops_a_passing_one_removes_it(void **state)
+{
+	(void)state;
+	run_for(ME, "a", &passing);
+	pool_tick(pool, now += passing.idle_timeout);
+	assert_int_equal(expect(ACTION_DESTROY).why, POOL_IDLE);
+	assert_int_equal(exec("a"), POOL_NO_SUCH);
+	destroyed("a");
+	expect(ACTION_FORGET);
+	run_for(ME, "a", &passing);
+	assert_int_equal(exec("a"), POOL_ADMITTED);
+	assert_int_equal(do_pause("a"), POOL_WAITS);
+	assert_int_equal(unpause("a"), POOL_WAITS);
+	expect(ACTION_FREEZE);
+	expect_refusal(next_cookie - 1, POOL_WRONG_STATE);
+	/* Who waits for a thaw waits in vain. */
+	assert_int_equal(exec("a"), POOL_WAITS);
+	pool_died(pool, now, id_of(ME, "a"));
+	assert_int_equal(expect(ACTION_DESTROY).why, POOL_DIED);
+	expect_refusal(next_cookie - 1, POOL_WRONG_STATE);
+	expect_refusal(next_cookie, POOL_NO_SUCH);
+	destroyed("a");
+	expect_nothing();
+	exec_ended("a");
+	expect(ACTION_FORGET);
+	assert_false(exists("a"));
+}
+
+static void passing_one_is_had_anew_while_it_is_removed(void **state)
+{
+	(void)state;
+	run_for(ME, "a", &passing);
+	assert_int_equal(stop("a"), POOL_WAITS);
+	expect(ACTION_DESTROY);
+	assert_int_equal(ensure_for(ME, "a", &passing), POOL_WAITS);
+	destroyed("a");
+	expect_end(ACTION_ADMIT, next_cookie - 1);
+	assert_int_equal(expect(ACTION_CREATE).generation, 2);
+	created("a", true);
+	assert_true(expect(ACTION_ADMIT).created);
+	expect_nothing();
+}
+
+static void discarded_one_goes_and_nobody_is_told(void **state)
+{
+	pool_id id;
+
+	(void)state;
+	pool_discard(pool, now, 0);
+	run("a");
+	id = id_of(ME, "a");
+	assert_int_equal(exec("a"), POOL_ADMITTED);
+	pool_discard(pool, now, id);
+	expect(ACTION_DESTROY);
+	pool_discard(pool, now, id);
+	expect_nothing();
+	exec_ended("a");
+	destroyed("a");
+	/* Its name has ended; its handle has not. */
+	pool_discard(pool, now, id);
+	expect(ACTION_FORGET);
+	expect_nothing();
+	/* One that is being made. */
+	ensure("b");
+	expect(ACTION_CREATE);
+	pool_discard(pool, now, id_of(ME, "b"));
+	expect_refusal(next_cookie, POOL_NO_SUCH);
+	created("b", true);
+	expect(ACTION_DESTROY);
+	destroyed("b");
+	expect(ACTION_FORGET);
+	expect_nothing();
+}
+
 static void reap_and_shutdown_say_how_many(void **state)
 {
 	(void)state;
@@ -643,6 +721,9 @@ int main(void)
 		CASE(remove_is_told_after_the_end),
 		CASE(remove_while_creating),
 		CASE(what_is_removed_can_be_had_anew),
+		CASE(whatever_stops_a_passing_one_removes_it),
+		CASE(passing_one_is_had_anew_while_it_is_removed),
+		CASE(discarded_one_goes_and_nobody_is_told),
 		CASE(reap_and_shutdown_say_how_many),
 		CASE(death_is_cleaned_up_after),
 		CASE(death_while_creating_is_a_failure),

@@ -113,7 +113,7 @@ static void ensure_has_all_of_its_fields(void **state)
 		       "y\":\"v\",\"e\":\"\"},"
 		       "\"limits\":{\"memory\":1048576,\"cpu_milli\":1500,\"pids\":64},"
 		       "\"network\":\"none\",\"hostname\":\"h\",\"idle_timeout\":0,"
-		       "\"max_duration\":60000}");
+		       "\"max_duration\":60000,\"auto_remove\":true}");
 	const struct wire_ensure *x = &d.rq.wire.ensure;
 	static const char *const strings[] = { "A=1", "_b2=x=y", "k y", "v", "e", "" };
 
@@ -132,6 +132,7 @@ static void ensure_has_all_of_its_fields(void **state)
 	assert_int_equal(x->label_count, 2);
 	assert_int_equal(x->idle_timeout_ms, 0);
 	assert_int_equal(x->max_duration_ms, 60000);
+	assert_int_equal(x->auto_remove, 1);
 	assert_int_equal(d.rq.string_count, 6);
 	for (int i = 0; i < 6; i++)
 		assert_string_equal(d.rq.strings[i], strings[i]);
@@ -146,7 +147,7 @@ static void what_is_absent_or_null_keeps_the_profiles_value(void **state)
 		"{\"name\":\"a\"}",
 		"{\"name\":\"a\",\"profile\":null,\"workspace\":null,\"env\":null,"
 		"\"labels\":null,\"limits\":null,\"network\":null,\"hostname\":null,"
-		"\"idle_timeout\":null,\"max_duration\":null}",
+		"\"idle_timeout\":null,\"max_duration\":null,\"auto_remove\":null}",
 		"{\"name\":\"a\",\"limits\":{\"memory\":null},\"env\":{},\"labels\":{}}",
 	};
 

@@ -333,6 +333,7 @@ static void values_out_of_range_are_refused(void **state)
 {
 	(void)state;
 	ASSERT_REFUSED(WIRE_ENSURE, rq.ensure.network = WIRE_NETWORK_EGRESS + 1);
+	ASSERT_REFUSED(WIRE_ENSURE, rq.ensure.auto_remove = 2);
 	ASSERT_REFUSED(WIRE_ENSURE, rq.ensure.env_count = 1);
 	ASSERT_REFUSED(WIRE_ENSURE, rq.ensure.label_count = UINT32_MAX);
 	ASSERT_REFUSED(WIRE_ENSURE, rq.ensure.limits.memory = UINT64_MAX);
