@@ -335,6 +335,17 @@ static void save_metrics(void *context)
 				  loop_now(b->loop) + METRICS_MS, &e) < 0);
 }
 
+/* Until the last turn of the loop. */
+static void tell_alive(void *context)
+{
+	struct broker *b = context;
+	struct err e;
+
+	b->settings->alive(b->settings->context);
+	err_ignore(loop_set_timer(b->loop, &b->alive_timer,
+				  loop_now(b->loop) + b->settings->alive_ms, &e) < 0);
+}
+
 /* --- beginning and end ------------------------------------------------------------- */
 
 /* One daemon a state directory. The lock goes with the process. */
@@ -401,6 +412,9 @@ static int begin(struct broker *b, struct err *e)
 	b->metrics_timer = (struct timer){ .due = save_metrics, .context = b };
 	b->accept_timer = (struct timer){ .due = fronts_listen_again, .context = b };
 	b->stray_timer = (struct timer){ .due = boxes_look_for_strays, .context = b };
+	b->alive_timer = (struct timer){ .due = tell_alive, .context = b };
+	if (b->settings->alive_ms)
+		tell_alive(b);
 	b->started = broker_time() / 1000;
 	save_metrics(b);
 	b->spare_timer = (struct timer){ .due = spares_fill, .context = b };

@@ -41,6 +41,10 @@ struct broker_settings {
 	/* Told when clients are served, and when the end begins. */
 	void (*ready)(void *context, unsigned adopted);
 	void (*stopping)(void *context);
+	/* Called every alive_ms (0: never) by the event loop itself: if it hangs, so
+	 * does this. */
+	void (*alive)(void *context);
+	uint64_t alive_ms;
 	void *context;
 };
 

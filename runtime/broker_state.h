@@ -147,6 +147,7 @@ struct broker {
 	uint64_t fronts_killed;
 	struct timer metrics_timer; /* when the file is written next */
 	struct timer accept_timer; /* when connections are taken again */
+	struct timer alive_timer;
 	struct timer stray_timer;
 	uint32_t stray_delay; /* ms */
 	unsigned adopted;

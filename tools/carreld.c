@@ -282,6 +282,14 @@ static void tell_stopping(void *context)
 	err_ignore(notify_send(&d->notify, NOTIFY_STOPPING, NULL, &e) < 0);
 }
 
+static void tell_alive(void *context)
+{
+	struct daemon *d = context;
+	struct err e;
+
+	err_ignore(notify_send(&d->notify, NOTIFY_WATCHDOG, NULL, &e) < 0);
+}
+
 static int prepare(struct daemon *d, struct err *e)
 {
 	int r;
@@ -318,6 +326,7 @@ static int serve(struct daemon *d, struct err *e)
 					    .reload = reload,
 					    .ready = tell_ready,
 					    .stopping = tell_stopping,
+					    .alive = tell_alive,
 					    .context = d };
 	int r = prepare(d, e);
 
@@ -325,6 +334,7 @@ static int serve(struct daemon *d, struct err *e)
 		r = load_access(d, &settings.access, e);
 	if (r == 0) {
 		settings.listener = d->listener;
+		settings.alive_ms = d->notify.watchdog_ms;
 		r = broker_run(&settings, e);
 	}
 	if (d->listener >= 0 && !d->activated)

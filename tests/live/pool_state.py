@@ -494,3 +494,41 @@ def use_up(d):
     wait_until(stop_all, 20, "all stopped")
     eq(d.process.pid, pid)
     eq(d.process.poll(), None)
+
+
+def heard(sock, seconds=10):
+    sock.settimeout(scaled(seconds))
+    return sock.recv(4096).decode().splitlines()
+
+
+@case("the watchdog is fed by the event loop, twice as often as asked, to the end; not when nobody asks", ids=["FI-06"], timeout=60)
+def watchdog():
+    manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    manager.bind(os.path.join(here.directory, "notify"))
+    env = dict(os.environ, NOTIFY_SOCKET=manager.getsockname())
+    with Daemon(env={**env, "WATCHDOG_USEC": "400000"}) as d:
+        eq(heard(manager), ["WATCHDOG=1"], "before the first sandbox is looked after")
+        contains(heard(manager), "READY=1")
+        for _ in range(4):
+            eq(heard(manager), ["WATCHDOG=1"])
+        d.process.send_signal(signal.SIGSTOP)
+        with contextlib.suppress(TimeoutError):
+            while True:
+                heard(manager, 1)
+        d.process.send_signal(signal.SIGCONT)
+        eq(heard(manager), ["WATCHDOG=1"], "it goes on")
+        # Inherited by nobody.
+        c = d.connect()
+        c.call("Ensure", name="a")
+        eq(shell(c, "a", "env | grep -c WATCHDOG")[1], "0\n")
+        d.kill()
+        # Another process's.
+        d.env = {**env, "WATCHDOG_USEC": "1000", "WATCHDOG_PID": "1"}
+        with contextlib.suppress(TimeoutError):
+            while True:
+                heard(manager, 0.1)
+        d.start()
+        contains(heard(manager), "READY=1")
+        d.remove_all()
+        eq(d.stop(), 0)
+        eq(heard(manager), ["STOPPING=1"], "nothing in between")
