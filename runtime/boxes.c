@@ -166,7 +166,7 @@ static void see_death(void *context, uint32_t events)
 
 	(void)events;
 	LIST_FOREACH(x, &box->execs, next)
-		exec_kill(x, WIRE_STOPPED);
+		exec_lose(x);
 	forget_pid(box);
 	broker_event(b, box->definition.client, "die", box->definition.completed.name,
 		     NULL, NULL);

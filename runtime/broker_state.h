@@ -67,7 +67,7 @@ struct exec {
 	struct wire_exec asked;
 	enum exec_state state;
 	char *argv_text; /* the beginning of the arguments, for lists: a JSON array */
-	int strings; /* memfd: argv and environment; −1 once it has started */
+	int strings; /* memfd: argv and environment; −1 once it has begun */
 	int fds[WIRE_FDS_MAX];
 	unsigned fd_count;
 	struct resident_exec running;
@@ -81,6 +81,8 @@ struct exec {
 	uint32_t removal_delay;
 	bool counted; /* by the pool */
 	bool killed; /* by us, for `reason` */
+	bool lost; /* its sandbox has died before it had begun */
+	bool again; /* it is begun for the second time */
 	bool waited; /* somebody has had its result, or nobody shall */
 	enum wire_reason reason;
 	struct wire_result result;
@@ -220,6 +222,10 @@ struct box *request_find(struct pending *p, const char *name);
 void request_admitted(struct broker *b, const struct pool_action *action);
 void request_refused(struct broker *b, const struct pool_action *action);
 
+/* An exec's sandbox has died before the command had begun: it waits for the next
+ * generation. Answers, and frees the exec, if it may not. */
+void request_again(struct pending *p);
+
 /* Its front, or the client behind, has gone. */
 void request_dropped(struct pending *p, enum wire_reason reason);
 
@@ -310,6 +316,8 @@ void exec_prepare_next(struct box *box);
 void exec_unprepare(void *box);
 /* Ends it for that reason; the result follows when it is gone. */
 void exec_kill(struct exec *x, enum wire_reason reason);
+/* PID 1 of its sandbox has died. */
+void exec_lose(struct exec *x);
 /* Its client does not want it any more, or another one does not. */
 void exec_cancel(struct exec *x);
 /* Before it has been admitted, or after its end. */

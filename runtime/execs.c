@@ -316,7 +316,10 @@ static void fail(struct exec *x, int status, const char *why)
 {
 	x->result.reason = x->killed ? x->reason : WIRE_START_FAILED;
 	x->result.exit_code = status;
-	err_ignore(str_format(x->result.error, sizeof(x->result.error), "%s", why) < 0);
+	if (!x->killed)
+		err_ignore(str_format(x->result.error, sizeof(x->result.error), "%s",
+				      why) < 0);
+	close_fds(x);
 	conclude(x);
 	end_rest(x);
 }
@@ -350,6 +353,35 @@ static void tell_started(struct exec *x, const int *master)
 	}
 }
 
+/* Nothing of it has run: the next generation can have it, once. */
+static void try_again(struct exec *x)
+{
+	struct broker *b = x->broker;
+	uint64_t now = loop_now(b->loop);
+
+	x->again = true;
+	x->lost = x->killed = x->counted = false;
+	x->state = EXEC_WAITING;
+	pool_exec_ended(b->pool, now, x->box->id);
+	/* In case that this is the first to notice. */
+	pool_died(b->pool, now, x->box->id);
+	request_again(x->pending);
+}
+
+static void fail_start(struct exec *x, const struct worker_result *result)
+{
+	/* Otherwise somebody has ended it meanwhile, or has stopped its sandbox. */
+	bool lost = x->lost || (!x->killed && resident_is_dying(&x->box->resident));
+
+	if (result->pid)
+		waitpid(result->pid, NULL, WNOHANG);
+	if (lost && !x->again && x->pending)
+		return try_again(x);
+	if (lost)
+		exec_kill(x, WIRE_STOPPED);
+	fail(x, result->status, result->err.msg);
+}
+
 static void started(void *context, const struct worker_result *result, int *fds,
 		    unsigned count)
 {
@@ -361,14 +393,13 @@ static void started(void *context, const struct worker_result *result, int *fds,
 	struct err e;
 
 	if (result->code < 0) {
-		if (result->pid)
-			waitpid(result->pid, NULL, WNOHANG);
-		fail(x, result->status, result->err.msg);
+		fail_start(x, result);
 		box_order_done(box);
 		broker_work(b);
 		return;
 	}
 	bug_on(count < 2);
+	close_fds(x);
 	memcpy(x->running.id, x->id, sizeof(x->running.id));
 	x->running.main = (struct process){ .pid = result->pid, .pidfd = fds[n++] };
 	x->running.cgroup = fds[n++];
@@ -459,8 +490,6 @@ void exec_begin(struct exec *x)
 		fds[count++] = x->fds[i];
 	if (box_order(x->box, &order, fds, count, started, x, &e) < 0)
 		fail(x, RUN_STATUS_FAILED, e.msg);
-	else
-		close_fds(x);
 }
 
 /* --- the end ----------------------------------------------------------------------- */
@@ -486,6 +515,12 @@ void exec_kill(struct exec *x, enum wire_reason reason)
 			err_ignore(resident_exec_kill(&early, &e) < 0);
 		resident_exec_close(&early);
 	}
+}
+
+void exec_lose(struct exec *x)
+{
+	x->lost = x->state == EXEC_STARTING && !x->killed;
+	exec_kill(x, WIRE_STOPPED);
 }
 
 void exec_cancel(struct exec *x)

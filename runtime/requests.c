@@ -549,6 +549,22 @@ void request_admitted(struct broker *b, const struct pool_action *action)
 		changed(p);
 }
 
+void request_again(struct pending *p)
+{
+	struct broker *b = p->front->broker;
+	struct exec *x = p->exec;
+	enum pool_verdict verdict = pool_exec(b->pool, loop_now(b->loop), p->front->uid,
+					      p->name, p->cookie, &p->box);
+
+	if (verdict == POOL_WAITS)
+		return;
+	if (verdict == POOL_ADMITTED)
+		return exec_begin(x);
+	p->exec = NULL;
+	exec_free(x);
+	refuse(p, verdict);
+}
+
 static void fail_start(struct pending *p, const struct box *box)
 {
 	const char *why = box && *box->failure.msg ? box->failure.msg : "no memory";

@@ -81,6 +81,10 @@ must_check int resident_each(const struct runtime_config *config,
 			     int (*found)(void *context, uint32_t slot, struct err *e),
 			     void *context, struct err *e);
 
+/* Has its PID 1 ended, or begun to? The kernel may take a while for that, in which
+ * nothing can be started in it any more and nobody is told yet. Does not block. */
+bool resident_is_dying(const struct resident *r);
+
 /* Kills everything inside at once. Does not block. */
 must_check int resident_kill(const struct resident *r, struct err *e);
 

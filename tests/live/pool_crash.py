@@ -235,12 +235,73 @@ def inits_killed():
                 wait_state(c, "a", "stopped", 2)
             else:
                 # One that was being started in it ends with it, the next one runs.
-                ok(c.call("Exec", name="a", argv=["true"])["result"]["reason"] in ("exit", "stopped", "signal", "start_failed"))
+                ok(c.call("Exec", name="a", argv=["true"])["result"]["reason"] in ("exit", "stopped", "signal"))
                 wait_state(c, "a", "running" if sandboxes(c)["a"]["generation"] > number else "stopped", 2)
                 eq(c.call("Exec", name="a", argv=["true"])["result"]["reason"], "exit")
                 eq(sandboxes(c)["a"]["generation"], number + 1)
                 os.kill(init_of(sandboxes(c)["a"]["id"]), signal.SIGKILL)
                 wait_state(c, "a", "stopped", 2)
+        check.settled()
+        d.remove_all()
+        check.settled()
+
+
+@contextlib.contextmanager
+def held_in_death(init):
+    """Whatever kills it, PID 1 cannot end before the block does: one in its namespace has a
+    parent outside that does not wait for it."""
+    ready, release = os.pipe(), os.pipe()
+    parent = os.fork()
+    if parent == 0:
+        os.close(release[1])
+        fd = os.open(f"/proc/{init}/ns/pid", os.O_RDONLY)
+        if libc.setns(fd, 0x20000000) < 0:
+            os._exit(1)
+        child = os.fork()
+        if child == 0:
+            while True:
+                time.sleep(1000)
+        os.write(ready[1], b"x")
+        os.read(release[0], 1)
+        os.waitpid(child, 0)
+        os._exit(0)
+    os.close(release[0])
+    eq(os.read(ready[0], 1), b"x")
+    try:
+        yield
+    finally:
+        os.close(release[1])
+        eq(os.waitpid(parent, 0)[1], 0, "the one that held it")
+        os.close(ready[0])
+        os.close(ready[1])
+
+
+@case("a command for a sandbox whose PID 1 is dying runs in the next generation", ids=["FI-04", "FI-05"], timeout=60)
+def exec_while_dying():
+    with Daemon() as d:
+        check = Check(d)
+        c = d.connect()
+        box = c.call("Ensure", name="a")["sandbox"]
+        init = init_of(box["id"])
+        with held_in_death(init):
+            os.kill(init, signal.SIGKILL)
+            # The flags of the task: PF_EXITING.
+            wait_until(lambda: int(read(f"/proc/{init}/stat").rpartition(")")[2].split()[6]) & 4, 5, "the end begun")
+            eq(sandboxes(c)["a"]["state"], "running", "nobody has been told")
+            r = c.call("Exec", name="a", argv=["sh", "-c", "exit 7"])["result"]
+            eq((r["reason"], r["exit_code"]), ("exit", 7))
+        eq(sandboxes(c)["a"]["generation"], 2)
+        # The broker hears of both at once, of the command first.
+        init = init_of(sandboxes(c)["a"]["id"])
+        d.process.send_signal(signal.SIGSTOP)
+        c.client.send(f"{INTERFACE}.Exec", {"name": "a", "argv": ["sh", "-c", "exit 8"]})
+        time.sleep(scaled(0.2))
+        os.kill(init, signal.SIGKILL)
+        time.sleep(scaled(0.2))
+        d.process.send_signal(signal.SIGCONT)
+        r = c.client.receive()["result"]
+        eq((r["reason"], r["exit_code"]), ("exit", 8))
+        eq(sandboxes(c)["a"]["generation"], 3)
         check.settled()
         d.remove_all()
         check.settled()
