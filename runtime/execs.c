@@ -337,6 +337,17 @@ static int watch_it(struct exec *x, struct err *e)
 	return r;
 }
 
+/* It runs, and nobody would hear of its end. The reaper waits for it. */
+static void give_up(struct exec *x, const struct err *why)
+{
+	struct loop *loop = x->broker->loop;
+
+	loop_unwatch(loop, &x->ended);
+	loop_unwatch(loop, &x->oom);
+	loop_clear_timer(loop, &x->deadline);
+	fail(x, RUN_STATUS_FAILED, why->msg);
+}
+
 static void tell_started(struct exec *x, const int *master)
 {
 	struct wire_reply reply = { .type = WIRE_STARTED };
@@ -410,8 +421,12 @@ static void started(void *context, const struct worker_result *result, int *fds,
 	x->state = EXEC_RUNNING;
 	metrics_observe(&broker_metrics(b, box->definition.client)->exec_start_time,
 			(x->started_ms - x->asked_ms) * 1000000);
-	if (watch_it(x, &e) < 0)
-		exec_kill(x, WIRE_CANCELLED);
+	if (watch_it(x, &e) < 0) {
+		give_up(x, &e);
+		box_order_done(box);
+		broker_work(b);
+		return;
+	}
 	broker_event(b, box->definition.client, "exec_start",
 		     box->definition.completed.name, x->id, NULL);
 	/* Asked to end while it was being started. */

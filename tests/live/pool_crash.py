@@ -437,3 +437,36 @@ def clients_vanish():
         wait_until(lambda: sandboxes(c)["a"]["execs"] == 0, 5, "no command left")
         check.settled()
         eq(c.call("Exec", name="a", argv=["true"])["result"]["exit_code"], 0)
+
+
+@contextlib.contextmanager
+def failing(d, call, error):
+    """The broker's calls of that kind fail until the end of the block."""
+    if not shutil.which("strace"):
+        raise Skip("strace is not installed")
+    tracer = subprocess.Popen(
+        ["strace", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:error={error}", "-p", str(d.process.pid)])
+    try:
+        wait_until(lambda: f"TracerPid:\t{tracer.pid}\n" in read(f"/proc/{d.process.pid}/status"), 10, "strace attached")
+        yield
+    finally:
+        tracer.terminate()
+        tracer.wait()
+
+
+@case("a command that cannot be watched is ended, told as such, and not counted", ids=["FI-11"], timeout=40)
+def unwatched():
+    with Daemon() as d:
+        check = Check(d)
+        c = d.connect()
+        c.call("Ensure", name="a")
+        eq(c.call("Exec", name="a", argv=["true"])["result"]["reason"], "exit")
+        for more in ({}, {"timeout": 100000}, {"detach": True}):
+            with failing(d, "epoll_ctl", "ENOMEM"):
+                reply = c.call("Exec", name="a", argv=["sh", "-c", STORM], **more)
+            contains(reply["result"]["error"], "watch a descriptor")
+            eq(reply["result"]["reason"], "start_failed")
+            eq((sandboxes(c)["a"]["execs"], c.call("Execs", name="a")["execs"]), (0, []))
+            eq(c.call("Exec", name="a", argv=["true"])["result"]["reason"], "exit")
+            check.settled()
+        d.remove_all()
