@@ -284,7 +284,8 @@ static void touch(struct pending *p, const struct wire_request *rq)
 	if (!box)
 		return;
 	verdict = pool_touch(b->pool, loop_now(b->loop), p->front->uid, rq->name.name);
-	box->used_at = broker_time();
+	if (verdict == POOL_ADMITTED)
+		box->used_at = broker_time();
 	settle(p, verdict);
 }
 

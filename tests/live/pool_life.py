@@ -139,6 +139,25 @@ def gone(c, name, seconds=10):
     wait_until(look, seconds, f"{name} being gone")
 
 
+@case("what is refused does not count as use; a touch does", ids=["FI-22"], timeout=40)
+def refused_touch():
+    with Daemon() as d:
+        c = d.connect()
+        c.call("Ensure", name="a")
+
+        def used():
+            return c.call("List", all=True)["sandboxes"][0]["used"]
+
+        before = used()
+        wait_until(lambda: c.call("Touch", name="a") == {} and used() > before, 5, "a touch that counts")
+        c.call("Stop", name="a", grace=0)
+        before = used()
+        time.sleep(0.05)
+        for _ in range(3):
+            eq(refused("WrongState", c.call, "Touch", name="a")["state"], "stopped")
+        eq(used(), before, "when it was used last")
+
+
 @case("auto_remove: it goes with the connection that made it, with what runs in it, or with its stop", ids=["E-59"], timeout=60)
 def auto_remove():
     with Daemon() as d:
