@@ -74,7 +74,7 @@ static const char *const error_names[] = {
 	[WIRE_REFUSED] = "Refused",
 	[WIRE_BUSY] = "Busy",
 	[WIRE_WRONG_STATE] = "WrongState",
-	[WIRE_FAILED_START] = "FailedStart",
+	[WIRE_FAILED_START] = "StartFailed",
 	[WIRE_FAILED] = "Failed",
 };
 

@@ -95,6 +95,29 @@ static void every_number_is_shown_under_its_name(void **state)
 	assert_has(text, "# TYPE carrel_errors_total counter");
 }
 
+static void errors_are_called_as_in_the_interface(void **state)
+{
+	FILE *file = fopen("tools/io.carrel.Pool.varlink", "re");
+	const struct metrics m = { 0 };
+	const struct metrics_client c = { "web", &m };
+	char line[512], name[64], expected[128];
+	unsigned errors = 0;
+
+	(void)state;
+	assert_non_null(file);
+	format(NULL, &c, 1);
+	while (fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "error %63[A-Za-z]", name) != 1)
+			continue;
+		snprintf(expected, sizeof(expected),
+			 "carrel_errors_total{client=\"web\",error=\"%s\"} 0", name);
+		assert_has(text, expected);
+		errors++;
+	}
+	fclose(file);
+	assert_int_equal(errors, WIRE_ERROR_MAX);
+}
+
 static void a_client_sees_nothing_of_the_daemon_or_of_others(void **state)
 {
 	const struct metrics m = { 0 };
@@ -434,6 +457,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_number_is_shown_under_its_name),
+		cmocka_unit_test(errors_are_called_as_in_the_interface),
 		cmocka_unit_test(a_client_sees_nothing_of_the_daemon_or_of_others),
 		cmocka_unit_test(without_clients_there_are_heads_alone),
 		cmocka_unit_test(observations_fall_into_the_bucket_that_bounds_them),
