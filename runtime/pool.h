@@ -250,6 +250,11 @@ bool pool_look(const struct pool *pool, pool_id id, struct pool_row *ret);
 /* The client's one after the other in the order of their making; *cursor begins at 0. */
 bool pool_each(const struct pool *pool, uint32_t client, uint64_t *cursor,
 	       struct pool_row *ret);
+/* The ceiling that has led to that BUSY verdict: the client's or, where that leaves room,
+ * the one of all. To be asked before anything has changed. */
+uint32_t pool_ceiling(const struct pool *pool, uint32_t client,
+		      enum pool_verdict verdict);
+
 /* Not stopped ones, and execs, of one client or (UINT32_MAX) of all. */
 uint32_t pool_count(const struct pool *pool, uint32_t client);
 uint32_t pool_count_execs(const struct pool *pool, uint32_t client);

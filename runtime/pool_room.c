@@ -20,6 +20,45 @@ bool pool_room_possible(const struct pool *pool, const struct pool_client *c)
 	return own <= c->counts.idle && all <= pool->counts.idle;
 }
 
+static bool is_room_own(const struct pool *pool, const struct pool_client *c)
+{
+	uint32_t own = excess(c->counts.demands, c->limits.sandboxes);
+	uint32_t all = excess(pool->counts.demands, pool->limits.sandboxes);
+
+	return own > c->counts.idle || all <= pool->counts.idle;
+}
+
+uint32_t pool_ceiling(const struct pool *pool, uint32_t client, enum pool_verdict verdict)
+{
+	const struct pool_client *c = pool_table_client(pool, client);
+	const struct pool_client_limits *own = c ? &c->limits : NULL;
+
+	if (!own)
+		return 0;
+	switch (verdict) {
+	case POOL_BUSY_SANDBOXES:
+		return own->sandboxes && is_room_own(pool, c) ? own->sandboxes
+							      : pool->limits.sandboxes;
+	case POOL_BUSY_DEFINITIONS:
+		return own->definitions;
+	case POOL_BUSY_EXECS:
+		return own->execs;
+	case POOL_BUSY_WAITERS:
+		return own->waiters && c->counts.waiters >= own->waiters
+			       ? own->waiters
+			       : pool->limits.waiters;
+	case POOL_ADMITTED:
+	case POOL_WAITS:
+	case POOL_NO_SUCH:
+	case POOL_CONFLICT:
+	case POOL_PAUSED_NOW:
+	case POOL_WRONG_STATE:
+	case POOL_VERDICT_MAX:
+		break;
+	}
+	return 0;
+}
+
 void pool_room_make(struct pool *pool, struct pool_client *c)
 {
 	while (excess(c->counts.demands, c->limits.sandboxes))

@@ -48,8 +48,7 @@ static void fail_state(struct pending *p, const struct box *box)
 static void refuse(struct pending *p, enum pool_verdict verdict)
 {
 	const struct broker *b = p->front->broker;
-	const struct client *c = access_find(b->access, p->front->uid);
-	const struct pool_client_limits *own = &c->pool;
+	uint32_t ceiling = pool_ceiling(b->pool, p->front->uid, verdict);
 
 	switch (verdict) {
 	case POOL_NO_SUCH:
@@ -63,13 +62,13 @@ static void refuse(struct pending *p, enum pool_verdict verdict)
 	case POOL_WRONG_STATE:
 		return fail_state(p, box_find(b, p->box));
 	case POOL_BUSY_SANDBOXES:
-		return request_busy(p, "sandboxes", own->sandboxes);
+		return request_busy(p, "sandboxes", ceiling);
 	case POOL_BUSY_DEFINITIONS:
-		return request_busy(p, "definitions", own->definitions);
+		return request_busy(p, "definitions", ceiling);
 	case POOL_BUSY_EXECS:
-		return request_busy(p, "execs", own->execs);
+		return request_busy(p, "execs", ceiling);
 	case POOL_BUSY_WAITERS:
-		return request_busy(p, "requests", own->waiters);
+		return request_busy(p, "requests", ceiling);
 	}
 }
 

@@ -46,6 +46,19 @@ def eviction():
         eq(refused("Busy", c.call, "Ensure", name="d"), {"what": "sandboxes", "limit": 2})
 
 
+@case("Busy names the ceiling that was hit: the client's, or the one of all", ids=["E-58"], timeout=40)
+def ceilings():
+    with Daemon("[pool]\nmax_sandboxes = 2\n[client any]\nuser = any\nmax_sandboxes = 50\nmax_execs = 3\n") as d:
+        c, other = d.connect(uid=4200), d.connect(uid=4203)
+        for each in (c, other):
+            each.call("Ensure", name="a")
+            each.call("Exec", name="a", argv=["sleep", "1000"], detach=True)
+        eq(refused("Busy", c.call, "Ensure", name="b"), {"what": "sandboxes", "limit": 2})
+        for _ in range(2):
+            c.call("Exec", name="a", argv=["sleep", "1000"], detach=True)
+        eq(refused("Busy", c.call, "Exec", name="a", argv=["true"]), {"what": "execs", "limit": 3})
+
+
 @case("names, profiles, limits and networks outside of what a client may have are refused by name", ids=["E-44", "E-57"], timeout=40)
 def refusals():
     config = ("[profile small]\nmemory = 64m\n[profile secret]\nmemory = 64m\n"

@@ -69,6 +69,46 @@ static void paused_and_frozen_ones_are_evicted_too(void **state)
 	expect_nothing();
 }
 
+static uint32_t ceiling(uint32_t client, enum pool_verdict verdict)
+{
+	return pool_ceiling(pool, client, verdict);
+}
+
+static void ceiling_that_was_hit_is_told(void **state)
+{
+	(void)state;
+	begin((struct pool_limits){ .sandboxes = 3, .waiters = 3 });
+	limit_me((struct pool_client_limits){
+		.sandboxes = 2, .definitions = 9, .execs = 8, .waiters = 2 });
+	assert_int_equal(ceiling(ME, POOL_BUSY_DEFINITIONS), 9);
+	assert_int_equal(ceiling(ME, POOL_BUSY_EXECS), 8);
+	assert_int_equal(ceiling(NOBODY, POOL_BUSY_SANDBOXES), 0);
+	run("a");
+	exec("a");
+	run("b");
+	exec("b");
+	assert_int_equal(ensure("c"), POOL_BUSY_SANDBOXES);
+	assert_int_equal(ceiling(ME, POOL_BUSY_SANDBOXES), 2);
+	exec_ended("b");
+	run_for(YOU, "a", &plain);
+	/* Idle ones of theirs make room, but none of ours has to. */
+	assert_int_equal(pool_exec(pool, now, YOU, "a", ++next_cookie, &(pool_id){ 0 }),
+			 POOL_ADMITTED);
+	assert_int_equal(ensure_for(YOU, "b", &plain), POOL_WAITS);
+	assert_int_equal(expect(ACTION_DESTROY).id, id_of(ME, "b"));
+	assert_int_equal(ensure_for(YOU, "c", &plain), POOL_BUSY_SANDBOXES);
+	assert_int_equal(ceiling(YOU, POOL_BUSY_SANDBOXES), 3);
+	/* Ours has room, the whole has not. */
+	assert_int_equal(ensure("c"), POOL_BUSY_SANDBOXES);
+	assert_int_equal(ceiling(ME, POOL_BUSY_SANDBOXES), 3);
+	assert_int_equal(stop("a"), POOL_WAITS);
+	assert_int_equal(stop("a"), POOL_WAITS);
+	assert_int_equal(stop("a"), POOL_BUSY_WAITERS);
+	assert_int_equal(ceiling(ME, POOL_BUSY_WAITERS), 2);
+	assert_int_equal(ensure_for(YOU, "b", &plain), POOL_BUSY_WAITERS);
+	assert_int_equal(ceiling(YOU, POOL_BUSY_WAITERS), 3);
+}
+
 static void anybodys_goes_when_the_whole_is_full(void **state)
 {
 	(void)state;
@@ -302,6 +342,7 @@ int main(void)
 		CASE(least_recently_used_one_of_ones_own_goes),
 		CASE(what_is_in_use_is_not_evicted),
 		CASE(paused_and_frozen_ones_are_evicted_too),
+		CASE(ceiling_that_was_hit_is_told),
 		CASE(anybodys_goes_when_the_whole_is_full),
 		CASE(ones_own_goes_before_anybodys),
 		CASE(room_is_not_promised_twice),
