@@ -201,15 +201,6 @@ void boxes_look_for_strays(void *context)
 
 /* --- the end ----------------------------------------------------------------------- */
 
-void boxes_stop_all(struct broker *b)
-{
-	struct box *box;
-	size_t cursor = 0;
-
-	while ((box = idmap_each(&b->boxes, &cursor)))
-		pool_shutdown(b->pool, loop_now(b->loop), box->definition.client, false);
-}
-
 void boxes_discard_held(struct broker *b)
 {
 	struct box *box;

@@ -467,7 +467,7 @@ static int drain(struct broker *b, struct err *e)
 
 	loop_unwatch(b->loop, &b->listener);
 	if (!b->access->keep_running)
-		boxes_stop_all(b);
+		pool_shutdown(b->pool, loop_now(b->loop), UINT32_MAX, false);
 	boxes_discard_held(b);
 	spares_drop(b);
 	broker_work(b);

@@ -262,7 +262,6 @@ must_check int box_order(struct box *box, struct worker_order *order, const int 
 			 unsigned count, crew_done done, void *context, struct err *e);
 /* Forgets it; what it stands for lives on. */
 void box_free(struct box *box);
-void boxes_stop_all(struct broker *b);
 /* Begins to remove those that go with a connection. */
 void boxes_discard_held(struct broker *b);
 void boxes_end_execs(struct broker *b);

@@ -203,12 +203,14 @@ static void die(void *context, uint32_t events)
 {
 	struct exec *x = context;
 	struct broker *b = x->broker;
-	siginfo_t info = { 0 };
+	/* Of one that somebody else has waited for: how it has ended, nobody knows. */
+	siginfo_t info = { .si_code = CLD_KILLED };
 	struct err e;
 
 	(void)events;
-	if (waitid(P_PIDFD, (id_t)x->running.main.pidfd, &info, WEXITED | WNOHANG) < 0 ||
-	    !info.si_pid)
+	if (waitid(P_PIDFD, (id_t)x->running.main.pidfd, &info, WEXITED | WNOHANG) < 0)
+		info.si_status = SIGKILL;
+	else if (!info.si_pid)
 		return;
 	loop_unwatch(b->loop, &x->ended);
 	loop_unwatch(b->loop, &x->oom);

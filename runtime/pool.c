@@ -270,20 +270,33 @@ unsigned pool_reap(struct pool *pool, uint64_t now, uint32_t client)
 	return count;
 }
 
-unsigned pool_shutdown(struct pool *pool, uint64_t now, uint32_t client, bool remove)
+static unsigned shut_down(struct pool *pool, struct pool_client *c, bool remove)
 {
-	struct pool_client *c = pool_table_client(pool, client);
 	struct pool_sandbox *s;
 	uint64_t serial = 0;
 	unsigned count = 0;
 
-	set_clock(pool, now);
-	for (; c && (s = pool_table_after(c, serial)); serial = s->serial) {
+	for (; (s = pool_table_after(c, serial)); serial = s->serial) {
 		count += s->alive && s->state != POOL_STOPPING;
 		if (remove)
 			doom(pool, s);
 		else
 			halt(pool, s, POOL_WRONG_STATE);
+	}
+	return count;
+}
+
+unsigned pool_shutdown(struct pool *pool, uint64_t now, uint32_t client, bool remove)
+{
+	struct pool_client *c = pool_table_client(pool, client);
+	unsigned count = 0;
+
+	set_clock(pool, now);
+	if (client != UINT32_MAX)
+		return c ? shut_down(pool, c, remove) : 0;
+	for (size_t i = 0; i < pool->clients.size; i++) {
+		for (struct pool_key *k = pool->clients.buckets[i]; k; k = k->next)
+			count += shut_down(pool, (struct pool_client *)k, remove);
 	}
 	return count;
 }

@@ -207,7 +207,8 @@ enum pool_verdict pool_touch(struct pool *pool, uint64_t now, uint32_t client,
 
 /* Begins to stop every idle one of the client's. Returns how many. */
 unsigned pool_reap(struct pool *pool, uint64_t now, uint32_t client);
-/* Begins to stop, or to remove, all of the client's. Returns how many were running. */
+/* Begins to stop, or to remove, all of the client's (UINT32_MAX: of everybody's). Returns
+ * how many were running. */
 unsigned pool_shutdown(struct pool *pool, uint64_t now, uint32_t client, bool remove);
 
 /* The waiter does not want it any more: no action comes for the cookie. */

@@ -454,6 +454,21 @@ def failing(d, call, error):
         tracer.wait()
 
 
+@case("a command that somebody else has waited for has ended all the same", ids=["FI-04"], timeout=40)
+def waited_for_by_others():
+    with Daemon() as d:
+        check = Check(d)
+        c = d.connect()
+        c.call("Ensure", name="a")
+        with failing(d, "waitid", "ECHILD"):
+            r = c.call("Exec", name="a", argv=["true"])["result"]
+        # How it has ended is not known any more.
+        eq((r["reason"], r["signal"]), ("signal", 9))
+        r = c.call("Exec", name="a", argv=["true"])["result"]
+        eq((r["reason"], sandboxes(c)["a"]["execs"]), ("exit", 0))
+        check.settled()
+
+
 @case("a command that cannot be watched is ended, told as such, and not counted", ids=["FI-11"], timeout=40)
 def unwatched():
     with Daemon() as d:

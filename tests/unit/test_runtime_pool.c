@@ -503,6 +503,33 @@ static void reap_and_shutdown_say_how_many(void **state)
 /* --- death
  * ------------------------------------------------------------------------------ */
 
+static void shutdown_of_all_is_of_every_client(void **state)
+{
+	struct pool_action action;
+	unsigned ended = 0;
+
+	(void)state;
+	run("a");
+	run("b");
+	for (uint32_t client = 2000; client < 2100; client++) {
+		set_limits(client, (struct pool_client_limits){ 0 });
+		run_for(client, "c", &plain);
+	}
+	run_and_stop("stopped");
+	assert_int_equal(pool_shutdown(pool, now, UINT32_MAX, false), 102);
+	assert_int_equal(pool_shutdown(pool, now, UINT32_MAX, false), 0);
+	while (pool_next(pool, &action)) {
+		assert_int_equal(action.type, ACTION_DESTROY);
+		pool_destroyed(pool, now, action.id);
+		ended++;
+	}
+	assert_int_equal(ended, 102);
+	assert_int_equal(pool_shutdown(pool, now, UINT32_MAX, true), 0);
+	for (ended = 0; pool_next(pool, &action); ended++)
+		assert_int_equal(action.type, ACTION_FORGET);
+	assert_int_equal(ended, 103);
+}
+
 static void death_is_cleaned_up_after(void **state)
 {
 	(void)state;
@@ -725,6 +752,7 @@ int main(void)
 		CASE(passing_one_is_had_anew_while_it_is_removed),
 		CASE(discarded_one_goes_and_nobody_is_told),
 		CASE(reap_and_shutdown_say_how_many),
+		CASE(shutdown_of_all_is_of_every_client),
 		CASE(death_is_cleaned_up_after),
 		CASE(death_while_creating_is_a_failure),
 		CASE(death_during_the_thaw_is_not_noticed),
