@@ -14,6 +14,7 @@
 
 #include "base/fd.h"
 #include "runtime/front_parts.h"
+#include "runtime/parcel.h"
 #include "runtime/reply.h"
 
 /* Defined in interface_bytes.S. */
@@ -83,19 +84,6 @@ static bool may_pass(int fd, unsigned place)
 
 /* --- requests ---------------------------------------------------------------------- */
 
-/* What goes with a record: the strings, then the command's. */
-struct parcel {
-	int fds[WIRE_FDS_MAX];
-	unsigned count;
-};
-
-static void parcel_close(struct parcel *p)
-{
-	for (unsigned i = 0; i < p->count; i++)
-		close(p->fds[i]);
-	p->count = 0;
-}
-
 static int failed(char **ret, const struct err *e)
 {
 	*ret = reply_failed(e->msg);
@@ -161,7 +149,7 @@ static int add_stdio(struct parcel *p, struct call *call, const struct request *
 
 static int send_request(struct call *call, struct request *rq, char **ret)
 {
-	struct parcel p = { 0 };
+	struct parcel p = { 0 }; /* the strings, then the command's */
 	struct err e;
 	int r = add_strings(&p, rq, ret);
 

@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "runtime/broker_state.h"
 #include "runtime/front.h"
+#include "runtime/parcel.h"
 
 /* --- answers ----------------------------------------------------------------------- */
 
@@ -71,12 +72,6 @@ static void refuse(struct pending *p, enum pool_verdict verdict)
 		return request_busy(p, "requests", ceiling);
 	}
 }
-
-/* What has come with a request and has not been taken yet. */
-struct parcel {
-	int *fds;
-	unsigned count;
-};
 
 struct box *request_find(struct pending *p, const char *name)
 {
@@ -508,10 +503,11 @@ void request_take(struct front *f, const struct wire_request *rq, int *fds,
 		  unsigned count)
 {
 	struct broker *b = f->broker;
-	struct parcel in = { .fds = fds, .count = count };
+	struct parcel in = { .count = count }; /* what nobody has taken yet */
 	uint64_t cookie = (uint64_t)f->serial << 32 | rq->tag;
 	struct pending *p = idmap_get(&b->pendings, cookie);
 
+	memcpy(in.fds, fds, count * sizeof(*fds));
 	if (rq->type == WIRE_DROP) {
 		/* It may have been answered while the word was on its way. */
 		if (p)
@@ -527,8 +523,7 @@ void request_take(struct front *f, const struct wire_request *rq, int *fds,
 		else
 			serve(p, rq, &in);
 	}
-	for (unsigned i = 0; i < in.count; i++)
-		fd_close(&in.fds[i]);
+	parcel_close(&in);
 	broker_work(b);
 }
 

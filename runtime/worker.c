@@ -10,6 +10,7 @@
 
 #include "base/fd.h"
 #include "runtime/definition.h"
+#include "runtime/parcel.h"
 #include "runtime/steps.h"
 #include "runtime/worker.h"
 
@@ -19,19 +20,6 @@ struct worker {
 	const struct access *access;
 	struct cgroup_host host;
 };
-
-/* What has come with an order, and goes with its result. */
-struct parcel {
-	int fds[WORKER_FDS_MAX];
-	unsigned count;
-};
-
-static void parcel_close(struct parcel *p)
-{
-	for (unsigned i = 0; i < p->count; i++)
-		fd_close(&p->fds[i]);
-	p->count = 0;
-}
 
 unsigned worker_resident_fds(const struct resident *r, int *fds)
 {
