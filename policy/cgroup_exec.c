@@ -13,6 +13,7 @@
 #include "policy/cgroup_files.h"
 
 #define LABEL "trusted.carrel" /* extended attribute: root's alone to read */
+#define OWNER "trusted.carrel_owner"
 #define INIT  "init"
 
 /* What each command has of its own, so that its peaks are; processor time is counted by
@@ -63,6 +64,28 @@ int cgroup_read_label(int dir, void **ret, size_t *ret_size, struct err *e)
 	*ret = label;
 	label = NULL;
 	return 0;
+}
+
+int cgroup_set_owner(int dir, const char *owner, struct err *e)
+{
+	auto_fd fd = -1;
+	int r = open_for_label(dir, &fd, e);
+
+	if (r == 0 && fsetxattr(fd, OWNER, owner, strlen(owner), 0) < 0)
+		return err_set(e, errno, "note the owner of a cgroup");
+	return r;
+}
+
+bool cgroup_has_owner(int dir, const char *owner)
+{
+	char text[64];
+	auto_fd fd = -1;
+	struct err ignored;
+	ssize_t n = -1;
+
+	if (open_for_label(dir, &fd, &ignored) == 0)
+		n = fgetxattr(fd, OWNER, text, sizeof(text));
+	return n >= 0 && (size_t)n == strlen(owner) && !memcmp(text, owner, (size_t)n);
 }
 
 /* In v2, hands controllers down to the groups below. */

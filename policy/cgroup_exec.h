@@ -51,6 +51,11 @@ must_check int cgroup_set_label(int dir, const void *label, size_t size, struct 
 /* Reads the label of a v2 group. *ret is for free(). −ENODATA: it has none. */
 must_check int cgroup_read_label(int dir, void **ret, size_t *ret_size, struct err *e);
 
+/* Notes whose v2 group it is, by any short text. */
+must_check int cgroup_set_owner(int dir, const char *owner, struct err *e);
+/* Is it noted to be just that one's? */
+bool cgroup_has_owner(int dir, const char *owner);
+
 /* Reads back the limits of the sandbox, without what carrel-init needs; 0: none. */
 must_check int cgroup_read_limits(const struct cgroup_place *place,
 				  struct cgroup_limits *ret, struct err *e);

@@ -2,11 +2,13 @@
 /* What an earlier daemon has left, and what this one leaves. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/str.h"
 #include "runtime/broker_state.h"
 
 static int adopt(struct broker *b, struct definition *d, enum pool_state state,
@@ -145,9 +147,47 @@ static void report_skipped(void *context, const char *file, const struct err *wh
 	broker_event(context, 0, "skip", file, NULL, why->msg);
 }
 
+static bool is_known(const struct broker *b, const char *id)
+{
+	uint32_t slot = resident_slot_of(id);
+	char recorded[CGROUP_NAME_MAX];
+	const struct box *box;
+	size_t cursor = 0;
+	struct err ignored;
+
+	if (spares_have(b, slot) ||
+	    (resident_find_id(b->config, slot, recorded, &ignored) == 0 &&
+	     !strcmp(recorded, id)))
+		return true;
+	while ((box = idmap_each(&b->boxes, &cursor))) {
+		if (!strcmp(box->resident.id, id))
+			return true;
+	}
+	return false;
+}
+
+/* A group of ours whose record is damaged or gone: what lives there is out of anybody's
+ * hands. */
+static int remove_unrecorded(void *context, const char *id, struct err *e)
+{
+	struct worker_order order = { .type = WORKER_REMOVE, .slot = UINT32_MAX };
+	struct broker *b = context;
+
+	if (is_known(b, id))
+		return 0;
+	err_ignore(str_format(order.resident.id, sizeof(order.resident.id), "%s", id) <
+		   0);
+	log_warning("sandbox.removed", log_text("id", id),
+		    log_text("why", "it has no record"));
+	return crew_order(b->crew, &order, NULL, 0, swept, b, e);
+}
+
 int boxes_adopt(struct broker *b, struct err *e)
 {
 	int r = resident_each(b->config, take_in_or_remove, b, e);
+
+	if (r == 0)
+		r = resident_each_group(b->config, &b->host, remove_unrecorded, b, e);
 
 	if (r == 0)
 		r = definition_each(
@@ -195,7 +235,8 @@ void boxes_look_for_strays(void *context)
 	struct err e;
 
 	if (crew_is_building(b->crew) ||
-	    resident_each(b->config, remove_stray, b, &e) < 0)
+	    resident_each(b->config, remove_stray, b, &e) < 0 ||
+	    resident_each_group(b->config, &b->host, remove_unrecorded, b, &e) < 0)
 		look_again(b);
 }
 

@@ -21,10 +21,11 @@
  *	PARENT/carrel-SLOT-GEN/ID	each exec; v2 always, and where v1 has memory or
  *					pids, there too: its own peaks and limits
  *
- * What it is stands in the kernel: the v2 group carries the extended attribute
- * trusted.carrel with the label that the maker gave, set before anything else is made
- * inside; /run/carrel/run/BASE lists what to clean up, and names PID 1 with its start
- * time. Whoever comes later (after the daemon was killed) finds all of it by that.
+ * What it is stands in the kernel: the v2 group carries the extended attributes
+ * trusted.carrel_owner, which names the state directory, and trusted.carrel with the
+ * label that the maker gave, set before anything else is made inside;
+ * /run/carrel/run/BASE lists what to clean up, and names PID 1 with its start time.
+ *Whoever comes later (after the daemon was killed) finds all of it by that.
  *
  * Functions that are said to block are for a worker (worker.h): a hostile workspace, a
  * frozen or throttled group can hold them up for as long as it likes.
@@ -98,6 +99,22 @@ must_check int resident_find_id(const struct runtime_config *config, uint32_t sl
  * `id` (NULL: whoever it is): a dead one's slot is free for the next. Blocks. */
 must_check int resident_remove(const struct runtime_config *config, uint32_t slot,
 			       const char *id, struct err *e);
+
+/* Calls `found` for each group in the daemon's v2 directory that is said to be a resident
+ * of this state directory, whether that has a record of it or not. */
+must_check int resident_each_group(const struct runtime_config *config,
+				   const struct cgroup_host *host,
+				   int (*found)(void *context, const char *id,
+						struct err *e),
+				   void *context, struct err *e);
+
+/* The slot that is in a resident's name, or UINT32_MAX. */
+uint32_t resident_slot_of(const char *id);
+
+/* Ends and removes groups of that name, of which no slot knows, in all hierarchies. What
+ * else that sandbox had cannot be known. Blocks. */
+must_check int resident_remove_groups(const struct cgroup_host *host, const char *id,
+				      struct err *e);
 
 /* Freezes or thaws all of it; returns when the kernel says so. Blocks. */
 must_check int resident_freeze(const struct resident *r, bool frozen, struct err *e);

@@ -53,6 +53,19 @@ static int make_pipe(int *fds, struct err *e)
 	return 0;
 }
 
+/* The group says by itself what it is and whose: its record may be lost. */
+static int stay(struct sandbox *sb, struct err *e)
+{
+	char owner[SLOT_OWNER_SIZE];
+	int r = slot_owner(sb->slot.state_dir, owner, e);
+
+	if (r == 0)
+		r = cgroup_set_owner(sb->cgroup.dir[0], owner, e);
+	if (r == 0)
+		r = cgroup_stay(&sb->cgroup, sb->label->data, sb->label->size, e);
+	return r;
+}
+
 static int prepare(const struct runtime_config *config, struct sandbox *sb, struct err *e)
 {
 	const struct spec *spec = sb->spec;
@@ -80,7 +93,7 @@ static int prepare(const struct runtime_config *config, struct sandbox *sb, stru
 	if (r == 0)
 		r = cgroup_create(&sb->host, sb->slot.name, &sb->cgroup, e);
 	if (r == 0 && sb->label)
-		r = cgroup_stay(&sb->cgroup, sb->label->data, sb->label->size, e);
+		r = stay(sb, e);
 	return r;
 }
 

@@ -325,6 +325,17 @@ int slot_acquire(const struct runtime_config *config, struct slot *ret, struct e
 	return 0;
 }
 
+int slot_owner(int state_dir, char ret[SLOT_OWNER_SIZE], struct err *e)
+{
+	struct stat st;
+
+	if (fstat(state_dir, &st) < 0)
+		return err_set(e, errno, "look at the state directory");
+	bug_on(str_format(ret, SLOT_OWNER_SIZE, "%jx:%jx", (uintmax_t)st.st_dev,
+			  (uintmax_t)st.st_ino) < 0);
+	return 0;
+}
+
 int slot_record(const struct slot *slot, const struct cgroup_host *host, struct err *e)
 {
 	return record_write(slot->state_dir, slot->id_base, host, slot->name, false, e);

@@ -40,6 +40,12 @@ must_check int slot_open_state_dir(const char *path, int *ret, struct err *e);
 must_check int slot_acquire(const struct runtime_config *config, struct slot *ret,
 			    struct err *e);
 
+enum { SLOT_OWNER_SIZE = 40 };
+
+/* What tells this state directory from all others, as long as there is any cgroup of it:
+ * for cgroup_set_owner(). */
+must_check int slot_owner(int state_dir, char ret[SLOT_OWNER_SIZE], struct err *e);
+
 /* Records where the sandbox's cgroups will be. Must come before cgroup_create(). */
 must_check int slot_record(const struct slot *slot, const struct cgroup_host *host,
 			   struct err *e);

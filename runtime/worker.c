@@ -265,6 +265,8 @@ static int carry_out(struct worker *w, struct worker_order *o, struct parcel *in
 	case WORKER_BIND:
 		return bind_spare(w, o, in, e);
 	case WORKER_REMOVE:
+		if (o->slot == UINT32_MAX)
+			return resident_remove_groups(&w->host, o->resident.id, e);
 		return resident_remove(w->config, o->slot, o->resident.id, e);
 	case WORKER_PREPARE:
 		return resident_exec_prepare(&o->resident, &w->host, o->exec_id, e);

@@ -28,7 +28,7 @@ enum worker_type {
 	WORKER_BIND, /* resident (a spare), ensure, client; descriptor: the label */
 	WORKER_PREPARE, /* resident, exec_id: of a command to come */
 	WORKER_TIDY, /* resident, exec_id: of one that has ended */
-	WORKER_REMOVE, /* slot, resident.id */
+	WORKER_REMOVE, /* slot (UINT32_MAX: groups alone), resident.id */
 	WORKER_FREEZE, /* resident */
 	WORKER_THAW, /* resident */
 	WORKER_RECLAIM, /* resident */

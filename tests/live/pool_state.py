@@ -160,6 +160,66 @@ def damaged_records():
         check.settled()
 
 
+def own_group(name, owner=None):
+    """A cgroup beside those of sandboxes, with a process that is not carrel's."""
+    parent = os.path.dirname(next(iter(records().values()))[0])
+    path = os.path.join(parent, name)
+    os.mkdir(path)
+    if owner:
+        os.setxattr(path, "trusted.carrel_owner", owner)
+        os.setxattr(path, "trusted.carrel", b"label")
+    sleeper = subprocess.Popen(["sleep", "1000"])
+    with open(os.path.join(path, "cgroup.procs"), "w", encoding="ascii") as f:
+        f.write(str(sleeper.pid))
+    return path, sleeper
+
+
+@case("a living sandbox whose record is damaged before the end of its groups, or gone, is ended; no other is", ids=["FI-07", "R-01", "FI-27"], timeout=90)
+def lost_records():
+    with Daemon() as d:
+        check = Check(d)
+        kept = d.connect().call("Ensure", name="kept")["sandbox"]["id"]
+        kept_record = next(iter(records()))
+        foreign = [own_group("carrel-3-0badcafe"), own_group("carrel-4-0badcafe", b"1:2"), own_group("carrel-99999-x", b"")]
+        own = start(["sleep", "1000"])
+        wait_until(lambda: len(records()) == 2, 10, "a sandbox of carrel run")
+        try:
+            for i in range(6 if SCALE <= 1 else 3):
+                c = d.connect()
+                c.call("Ensure", name="a")
+                box = sandboxes(c)["a"]["id"]
+                c.call("Exec", name="a", argv=["sh", "-c", "setsid sleep 1000 & sleep 1000"], detach=True)
+                record, = [n for n, words in records().items() if words[0].endswith(box)]
+                group, init, data = records()[record][0], init_of(box), read(run_file(record), binary=True)
+                d.kill()
+                if i == 0:
+                    os.unlink(run_file(record))
+                else:
+                    write(run_file(record), [b"", data[: len(data) // 3], b"~" + data, b"resident\n", data.replace(b"resident", b"\0")][i - 1])
+                d.start()
+                c = d.connect()
+                wait_until(lambda: not os.path.exists(group) and not os.path.exists(f"/proc/{init}"), 10, f"the end of it ({i})")
+                ok("it has no record" in d.log(), "it is told of")
+                eq({n: s["id"] for n, s in sandboxes(c).items()}, {"kept": kept})
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(run_file(record))
+            for path, sleeper in foreign:
+                eq((sleeper.poll(), os.path.exists(path)), (None, True), path)
+            eq(own.process.poll(), None, "carrel run's")
+            eq(c.call("Exec", name="kept", argv=["true"])["result"]["exit_code"], 0)
+            ok(os.path.exists(run_file(kept_record)))
+        finally:
+            own.process.send_signal(signal.SIGTERM)
+            own.wait()
+            for path, sleeper in foreign:
+                sleeper.kill()
+                sleeper.wait()
+                wait_until(lambda p=path: "populated 0" in read(os.path.join(p, "cgroup.events")), 5)
+                os.rmdir(path)
+        check.settled()
+        d.remove_all()
+
+
 @case("the table of slots damaged, while the daemon is down or up: living sandboxes stay", ids=["FI-07"], timeout=60)
 def damaged_table():
     with Daemon() as d:

@@ -194,6 +194,21 @@ static void remove_group(struct fixture *f, const char *id)
 	fail_msg("%s", e.msg);
 }
 
+static void owner_is_compared_whole(void **state)
+{
+	struct fixture *f = *state;
+	struct err e;
+
+	assert_false(cgroup_has_owner(f->cg.dir[0], ""));
+	assert_int_equal(cgroup_set_owner(f->cg.dir[0], "12:34", &e), 0);
+	assert_true(cgroup_has_owner(f->cg.dir[0], "12:34"));
+	assert_false(cgroup_has_owner(f->cg.dir[0], "12:345"));
+	assert_false(cgroup_has_owner(f->cg.dir[0], "12:3"));
+	assert_false(cgroup_has_owner(f->cg.dir[0], "12:35"));
+	assert_false(cgroup_has_owner(f->cg.init, "12:34"));
+	assert_false(cgroup_has_owner(-1, "12:34"));
+}
+
 static void label_is_kept_by_the_kernel(void **state)
 {
 	struct fixture *f = fixture(state);
@@ -536,6 +551,7 @@ static void reclaim_takes_what_is_below_along(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		CASE(owner_is_compared_whole),
 		CASE(label_is_kept_by_the_kernel),
 		CASE(sandbox_that_stays_does_not_die_as_a_whole),
 		CASE(limits_are_read_back),
