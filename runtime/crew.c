@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,8 @@ enum {
 	IDLE_MAX = 6, /* kept for what comes next */
 	ORDER_MS = 60000, /* longer than anything takes that ends at all */
 	SHARE_MAX = WORKERS_MAX / 2, /* at one client's orders */
+	BUILD_MS = 1000, /* after which it is something else than the processor that a
+			    build waits for */
 	TRIES_MAX = 8, /* workers that an order finds dead */
 };
 
@@ -42,6 +45,8 @@ struct member {
 	struct timer timer;
 	struct order *order; /* that it is at; NULL: idle */
 	bool old; /* knows what is not so any more */
+	bool slow; /* its build has taken BUILD_MS, and has no place among them any more
+		    */
 };
 
 struct crew {
@@ -49,7 +54,8 @@ struct crew {
 	const struct runtime_config *config;
 	const struct access *access;
 	LIST_HEAD(member_list, member) members, gone; /* gone: not waited for yet */
-	unsigned member_count, idle_count, building, builders_max;
+	unsigned member_count, idle_count;
+	unsigned building, slow, builders_max; /* builds: all, slow ones */
 	struct order_queue urgent, others, builds;
 	struct order_queue failed; /* nobody could be given them */
 	struct timer failing;
@@ -80,6 +86,14 @@ static void dismiss(struct member *m)
 	LIST_INSERT_HEAD(&crew->gone, m, next);
 }
 
+/* It is at its order no more. */
+static void leave_build(struct member *m, const struct order *o)
+{
+	m->crew->building -= o->order.type == WORKER_BUILD;
+	m->crew->slow -= m->slow;
+	m->slow = false;
+}
+
 static void finish(struct member *m, const struct worker_result *result, int *fds,
 		   unsigned count)
 {
@@ -87,7 +101,7 @@ static void finish(struct member *m, const struct worker_result *result, int *fd
 
 	m->order = NULL;
 	m->crew->idle_count++;
-	m->crew->building -= o->order.type == WORKER_BUILD;
+	leave_build(m, o);
 	loop_clear_timer(m->crew->loop, &m->timer);
 	/* Not afterwards: what is called back may have the next order for it. */
 	if (m->old || m->crew->idle_count > IDLE_MAX)
@@ -100,10 +114,9 @@ static void give_up(struct member *m, int errnum, const char *why)
 {
 	struct worker_result result = { .status = 125 };
 	struct order *o = m->order;
-	struct crew *crew = m->crew;
 
 	if (o)
-		crew->building -= o->order.type == WORKER_BUILD;
+		leave_build(m, o);
 	dismiss(m);
 	if (!o)
 		return;
@@ -141,7 +154,17 @@ static void too_long(void *context)
 {
 	struct member *m = context;
 	struct crew *crew = m->crew;
+	struct err e;
 
+	/* Its place is somebody else's; it goes on. */
+	if (m->order->order.type == WORKER_BUILD && !m->slow &&
+	    loop_set_timer(crew->loop, &m->timer,
+			   loop_now(crew->loop) + ORDER_MS - BUILD_MS, &e) == 0) {
+		m->slow = true;
+		crew->slow++;
+		work(crew);
+		return;
+	}
 	give_up(m, ETIMEDOUT, "the worker did not come to an end");
 	work(crew);
 }
@@ -218,6 +241,41 @@ static struct order *first_with_share(const struct crew *crew,
 	return NULL;
 }
 
+/* The first build of who has the fewest under way; not of one whose builds hang. */
+static struct order *next_build(const struct crew *crew)
+{
+	struct order *o, *found = NULL;
+	unsigned fewest = UINT_MAX;
+	uid_t last = 0;
+
+	if (crew->building - crew->slow >= crew->builders_max)
+		return NULL;
+	STAILQ_FOREACH(o, &crew->builds, next) {
+		uid_t client = o->order.client;
+		unsigned building = 0, slow = 0;
+		const struct member *m;
+
+		if (o != STAILQ_FIRST(&crew->builds) && client == last)
+			continue;
+		last = client;
+		LIST_FOREACH(m, &crew->members, next) {
+			bool same = m->order && m->order->order.client == client &&
+				    m->order->order.type == WORKER_BUILD;
+
+			building += same;
+			slow += same && m->slow;
+		}
+		if (building < fewest && slow < crew->builders_max &&
+		    has_share(crew, client)) {
+			found = o;
+			fewest = building;
+		}
+		if (!building)
+			break;
+	}
+	return found;
+}
+
 /* The one whose turn it is, and its queue; NULL: none. */
 static struct order *next_order(struct crew *crew, struct order_queue **ret)
 {
@@ -229,17 +287,18 @@ static struct order *next_order(struct crew *crew, struct order_queue **ret)
 	if (crew->member_count - crew->idle_count >= WORKERS_MAX - 4)
 		return NULL;
 	o = first_with_share(crew, *ret = &crew->others);
-	if (!o && crew->building < crew->builders_max)
-		o = first_with_share(crew, *ret = &crew->builds);
-	return o;
+	if (o)
+		return o;
+	*ret = &crew->builds;
+	return next_build(crew);
 }
 
 static bool assign(struct crew *crew, struct member *m, struct order *o)
 {
+	uint64_t first = o->order.type == WORKER_BUILD ? BUILD_MS : ORDER_MS;
 	struct err e;
 
-	if (loop_set_timer(crew->loop, &m->timer, loop_now(crew->loop) + ORDER_MS, &e) <
-		    0 ||
+	if (loop_set_timer(crew->loop, &m->timer, loop_now(crew->loop) + first, &e) < 0 ||
 	    wire_send(m->sock, &o->order, sizeof(o->order), o->fds, o->count) < 0)
 		return false;
 	m->order = o;

@@ -22,7 +22,9 @@ void crew_free(struct crew *crew);
 
 /* Puts an order into the queue. The resident's descriptors are added before `fds`, and
  * stay the caller's as `fds` do (copies are kept). Commands come before everything else,
- * builds at most as many at a time as there are processors, and one client's orders never
+ * builds at most as many at a time as there are processors, not counting those that have
+ * taken a second (they wait for a file system); who has as many of these gets no more.
+ * Among builds it is the turn of who has the fewest under way. One client's orders never
  * have all workers. */
 must_check int crew_order(struct crew *crew, const struct worker_order *order,
 			  const int *fds, unsigned count, crew_done done, void *context,

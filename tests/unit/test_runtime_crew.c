@@ -12,6 +12,7 @@ static struct access access_rules;
 static struct loop *loop;
 static struct crew *crew;
 static unsigned ordered, answered;
+static unsigned answered_to[4]; /* of these clients */
 static bool chain; /* every third answer gives an order */
 static int last_code;
 static bool ordering; /* crew_order() has not returned yet */
@@ -25,6 +26,7 @@ static int set_up_crew(void **state)
 	if (r < 0 || !f)
 		return r;
 	ordered = answered = 0;
+	memset(answered_to, 0, sizeof(answered_to));
 	chain = ordering = false;
 	access_init(&access_rules);
 	if (loop_new(&loop, &e) < 0 ||
@@ -48,8 +50,11 @@ static void order(enum worker_type type, uid_t client);
 static void done(void *context, const struct worker_result *result, int *fds,
 		 unsigned count)
 {
-	(void)context;
+	uintptr_t client = (uintptr_t)context;
+
 	(void)fds;
+	if (client < sizeof(answered_to) / sizeof(*answered_to))
+		answered_to[client]++;
 	assert_int_equal(count, 0);
 	assert_false(ordering);
 	answered++;
@@ -68,7 +73,7 @@ static void order(enum worker_type type, uid_t client)
 
 	o.resident.init.pidfd = o.resident.cgroup = STDERR_FILENO;
 	ordering = true;
-	if (crew_order(crew, &o, NULL, 0, done, NULL, &e) < 0)
+	if (crew_order(crew, &o, NULL, 0, done, (void *)(uintptr_t)client, &e) < 0)
 		fail_msg("%s", e.msg);
 	ordering = false;
 	ordered++;
@@ -209,6 +214,29 @@ static void client_whose_orders_hang_leaves_workers_for_others(void **state)
 	turn_until(2 + 2 * MANY);
 }
 
+/* Stopped workers stand for ones that a file system holds up; on two processors or fewer
+ * these are all that may build. */
+static void client_whose_builds_hang_does_not_hold_up_others(void **state)
+{
+	struct err e;
+
+	fixture(state);
+	assert_int_equal(each_worker(SIGSTOP), 2);
+	for (int i = 0; i < MANY; i++)
+		order(WORKER_BUILD, 1);
+	order(WORKER_BUILD, 2);
+	order(WORKER_BUILD, 3);
+	for (int i = 0; (!answered_to[2] || !answered_to[3]) && i < TURNS_MAX; i++)
+		assert_int_equal(loop_turn(loop, &e), 0);
+	assert_true(answered_to[2] && answered_to[3]);
+	assert_true(answered_to[1] < MANY);
+	assert_true(crew_is_building(crew));
+	each_worker(SIGCONT);
+	turn_until(ordered);
+	assert_true(crew_is_idle(crew));
+	assert_false(crew_is_building(crew));
+}
+
 static void free_ends_the_workers(void **state)
 {
 	struct fixture *f = fixture(state);
@@ -234,6 +262,7 @@ int main(void)
 		CASE(order_whose_worker_dies_over_it_is_answered),
 		CASE(without_any_worker_the_order_fails_but_not_at_once),
 		CASE(client_whose_orders_hang_leaves_workers_for_others),
+		CASE(client_whose_builds_hang_does_not_hold_up_others),
 		CASE(free_ends_the_workers),
 	};
 
