@@ -235,14 +235,23 @@ static void turn_away(int connection)
 				MSG_DONTWAIT | MSG_NOSIGNAL) < 0);
 }
 
+static int hand_over(struct front *f, int connection)
+{
+	struct wire_reply reply = { .type = WIRE_CONNECTION };
+
+	return front_has_room(f)
+		       ? wire_send(f->sock, &reply, sizeof(reply), &connection, 1)
+		       : -EAGAIN;
+}
+
 /* Refused before a byte of it is read (E-53). */
 static void take_connection(struct broker *b, int connection)
 {
-	struct wire_reply reply = { .type = WIRE_CONNECTION };
 	struct ucred peer;
 	socklen_t size = sizeof(peer);
 	struct front *f;
 	struct err e;
+	int r;
 
 	if (getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
 		return;
@@ -251,13 +260,18 @@ static void take_connection(struct broker *b, int connection)
 		return;
 	}
 	f = fronts_set_client(b, peer.uid, &e) == 0 ? front_for(b, peer.uid, &e) : NULL;
-	if (!f) {
+	r = f ? hand_over(f, connection) : 0;
+	if (r == -EPIPE) {
+		/* It has died, and we have not heard of that yet. */
+		front_end(f, "it has gone");
+		broker_work(b);
+		f = front_for(b, peer.uid, &e);
+		r = f ? hand_over(f, connection) : 0;
+	}
+	if (!f)
 		log_warning("connection.refused", log_number("uid", peer.uid),
 			    log_text("why", e.msg));
-		return;
-	}
-	if (!front_has_room(f) ||
-	    wire_send(f->sock, &reply, sizeof(reply), &connection, 1) < 0)
+	else if (r < 0)
 		turn_away(connection);
 }
 
