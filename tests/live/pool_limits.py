@@ -139,7 +139,7 @@ def residue():
     marks = ("echo mark > /tmp/m; echo mark > /dev/shm/m; echo mark > ~/m; echo mark > /run/m; echo mark > /workspace/m; "
              "python3 -c 'import socket; s = socket.socket(socket.AF_UNIX); s.bind(\"\\0mark\")'; "
              "(setsid sleep 1000 &) ; echo done")
-    look = ("cat /tmp/m /dev/shm/m ~/m /run/m /workspace/m 2>/dev/null; ls /proc | grep -c '^[0-9]'; "
+    look = ("cat /tmp/m /dev/shm/m ~/m /run/m /workspace/m 2>/dev/null; set -- /proc/[0-9]*; echo $#; "
             "grep -c mark /proc/net/unix; cat /proc/sysvipc/shm | wc -l")
     with Daemon("[profile default]\nwarm = 2\n") as d:
         a, b = d.connect(uid=4301), d.connect(uid=4302)
