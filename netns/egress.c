@@ -345,5 +345,8 @@ int egress_connect(const struct egress *eg, const struct netns *ns, struct err *
 		r = connect_host(eg, ns, &ends, e);
 	if (r == 0)
 		r = connect_inside(eg, ns, &ends, e);
+	/* The end that came up last sends at once; this one had nobody to talk to. */
+	if (r == 0)
+		r = link_wait(eg->host.route, ends.host.index, ns->host_end, e);
 	return r;
 }

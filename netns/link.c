@@ -10,6 +10,7 @@
 #include <net/if.h>
 #include <stddef.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/str.h"
@@ -132,6 +133,49 @@ void link_up(struct nl_batch *b, unsigned index)
 					.ifi_change = IFF_UP };
 
 	nl_message(b, RTM_SETLINK, 0, &head, sizeof(head), "bring up an interface");
+}
+
+enum {
+	STATE_UP = 6, /* IF_OPER_UP of <linux/if.h>, which does not go with <net/if.h> */
+	WAIT_TRIES = 5000,
+	WAIT_STEP_US = 1000,
+};
+
+static int take_state(const struct nlmsghdr *message, void *context, struct err *e)
+{
+	const struct nlattr *a[IFLA_OPERSTATE + 1];
+	const void *value;
+
+	(void)e;
+	nl_attributes(message, sizeof(struct ifinfomsg), a, IFLA_OPERSTATE);
+	value = nl_payload(a[IFLA_OPERSTATE], sizeof(uint8_t));
+	if (value)
+		memcpy(context, value, sizeof(uint8_t));
+	return 0;
+}
+
+/* Since Linux 6.8 the question alone has the kernel do what it has put off. */
+int link_wait(int route, unsigned index, const char *name, struct err *e)
+{
+	const struct ifinfomsg head = { .ifi_index = (int)index };
+
+	for (int i = 0; i < WAIT_TRIES; i++) {
+		auto_nl_batch b = { 0 };
+		uint8_t state = 0;
+		int r;
+
+		if (i > 0)
+			usleep(WAIT_STEP_US);
+		nl_message(&b, RTM_GETLINK, 0, &head, sizeof(head),
+			   "look at a veth's state");
+		nl_put_u32(&b, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+		r = nl_ask(route, &b, take_state, &state, e);
+		if (r < 0)
+			return r;
+		if (state == STATE_UP)
+			return 0;
+	}
+	return err_set(e, ETIMEDOUT, "wait for interface %s", name);
 }
 
 static struct rtmsg default_route(int family)

@@ -41,6 +41,11 @@ void link_add_address(struct nl_batch *b, const struct link_end *end,
 /* Brings up the interface with that index. */
 void link_up(struct nl_batch *b, unsigned index);
 
+/* Waits until the kernel sends through an interface that is up and connected: what is
+ * sent before it has got to that (which is work that it puts off) is lost without a word.
+ * −ETIMEDOUT: not within five seconds. */
+must_check int link_wait(int route, unsigned index, const char *name, struct err *e);
+
 /* The default route, through `gateway`. */
 void link_add_default_route(struct nl_batch *b, unsigned index, const struct ip *gateway);
 
