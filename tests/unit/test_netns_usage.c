@@ -214,6 +214,16 @@ static void what_is_sent_is_counted(void **state)
 	in_netns(send_some);
 }
 
+/* Right after the start: whatever is sent to the sandbox before is lost. */
+static void assert_host_end_sends(const struct fixture *f, int host_sock)
+{
+	struct ifreq ifr = { 0 };
+
+	memcpy(ifr.ifr_name, f->ns.host_end, IFNAMSIZ);
+	assert_int_equal(ioctl(host_sock, SIOCGIFFLAGS, &ifr), 0);
+	assert_true(ifr.ifr_flags & IFF_RUNNING);
+}
+
 static void ask_the_host_for_names(void)
 {
 	struct netns_usage usage;
@@ -231,6 +241,7 @@ static void ask_the_host_for_names(void)
 	resolver = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(bind(resolver, (void *)&to, size), 0);
 	enter_sandbox(&f);
+	assert_host_end_sends(&f, resolver);
 	sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(sendto(sock, "name", 4, 0, (void *)&to, size), 4);
 	ready = (struct pollfd){ .fd = resolver, .events = POLLIN };
