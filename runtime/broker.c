@@ -18,6 +18,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/state_dir.h"
 #include "base/str.h"
 #include "runtime/broker_state.h"
 #include "runtime/slot.h"
@@ -352,7 +353,7 @@ static void tell_alive(void *context)
 static int open_state(struct broker *b, struct err *e)
 {
 	auto_fd state = -1, lock = -1;
-	int r = slot_open_state_dir(b->config->state_dir, &state, e);
+	int r = state_dir_open(b->config->state_dir, &state, e);
 
 	if (r < 0)
 		return err_wrap(e, "use state directory %s", b->config->state_dir);

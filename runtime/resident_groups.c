@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "base/state_dir.h"
 #include "base/str.h"
 #include "runtime/resident.h"
 #include "runtime/slot.h"
@@ -16,7 +17,7 @@ static int own_name(const struct runtime_config *config, char owner[SLOT_OWNER_S
 		    struct err *e)
 {
 	auto_fd state = -1;
-	int r = slot_open_state_dir(config->state_dir, &state, e);
+	int r = state_dir_open(config->state_dir, &state, e);
 
 	return r == 0 ? slot_owner(state, owner, e) : r;
 }

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -16,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/state_dir.h"
 #include "base/str.h"
 #include "runtime/slot.h"
 
@@ -60,53 +60,6 @@ struct runtime_config runtime_config_defaults(void)
 
 	netns_settings_init(&config.network);
 	return config;
-}
-
-static int open_parent_checked(int parent, const char *name, int *ret, struct err *e)
-{
-	struct stat st;
-
-	*ret = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (*ret < 0)
-		return err_set(e, errno, "open %s", name);
-	if (fstat(*ret, &st) < 0)
-		return err_set(e, errno, "stat %s", name);
-	/* Whoever can write a parent can put another directory in its place (E-08). */
-	if (st.st_uid != 0 || (st.st_mode & 022))
-		return err_say(e, EPERM,
-			       "%s belongs to uid %u with mode %o: must be root's alone "
-			       "to write",
-			       name, (unsigned)st.st_uid, (unsigned)st.st_mode & 07777);
-	return 0;
-}
-
-int slot_open_state_dir(const char *path, int *ret, struct err *e)
-{
-	auto_fd dir = -1;
-	char part[NAME_MAX + 1];
-	int r = open_parent_checked(AT_FDCWD, "/", &dir, e);
-
-	if (*path != '/')
-		return err_say(e, EINVAL, "not an absolute path");
-	while (r == 0 && *path) {
-		size_t len = strcspn(++path, "/");
-		int next = -1;
-
-		r = str_format(part, sizeof(part), "%.*s", (int)len, path);
-		if (r < 0)
-			return err_set(e, -r, "open %s", path);
-		path += len;
-		if (!len)
-			continue;
-		if (!*path && mkdirat(dir, part, 0700) < 0 && errno != EEXIST)
-			return err_set(e, errno, "make %s", part);
-		r = open_parent_checked(dir, part, &next, e);
-		fd_close(&dir);
-		dir = next;
-	}
-	if (r == 0)
-		*ret = fd_take(&dir);
-	return r;
 }
 
 /* Blocks of ids that start elsewhere have tables and records of their own. */
@@ -290,7 +243,7 @@ static int acquire(const struct runtime_config *config, struct slot *slot, struc
 	int r = own_pid_ns(&pid_ns, e);
 
 	if (r == 0)
-		r = slot_open_state_dir(config->state_dir, &slot->state_dir, e);
+		r = state_dir_open(config->state_dir, &slot->state_dir, e);
 	if (r < 0)
 		return r;
 	if (mkdirat(slot->state_dir, "run", 0700) < 0 && errno != EEXIST)
@@ -401,7 +354,7 @@ static int open_slot(const struct runtime_config *config, uint32_t index,
 	*slot = SLOT_NONE;
 	if (index >= config->id_ranges)
 		return err_say(e, ENOENT, "there is no slot %" PRIu32, index);
-	r = slot_open_state_dir(config->state_dir, &slot->state_dir, e);
+	r = state_dir_open(config->state_dir, &slot->state_dir, e);
 	slot->index = index;
 	slot->id_first = config->id_first;
 	slot->id_base = config->id_first + index * SPEC_ID_RANGE;
@@ -575,7 +528,7 @@ int slot_each_resident(const struct runtime_config *config,
 
 	if (!residents)
 		return err_set(e, ENOMEM, "list residents");
-	r = slot_open_state_dir(config->state_dir, &state_dir, e);
+	r = state_dir_open(config->state_dir, &state_dir, e);
 	/* A damaged table is made good before anything is believed of it. */
 	if (r == 0)
 		r = table_lock(state_dir, config, &l, e);

@@ -31,10 +31,6 @@ struct slot {
 
 #define SLOT_NONE ((struct slot){ .state_dir = -1 })
 
-/* Opens a state directory by its absolute path, whose every part must be root's, making
- * the last. */
-must_check int slot_open_state_dir(const char *path, int *ret, struct err *e);
-
 /* Takes the lowest free range, after reclaiming what dead owners left. −EBUSY when all
  * are taken. */
 must_check int slot_acquire(const struct runtime_config *config, struct slot *ret,
