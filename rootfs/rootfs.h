@@ -8,6 +8,10 @@
 
 #include "base/err.h"
 #include "base/userns.h"
+#include "rootfs/alone.h"
+#include "rootfs/remove.h"
+#include "rootfs/store.h"
+#include "rootfs/unpack.h"
 
 /*
  * Theory of operation
@@ -20,6 +24,9 @@
  * Every mount is a descriptor until it is attached, and is attached onto a descriptor.
  * No privileged call resolves a path through a directory that a payload can write, and
  * nothing is ever mounted in the host's namespace.
+ *
+ * The store (store.h) has root directories by name. What fills it, from archives of
+ * strangers (unpack.h), is a program of its own.
  *
  * One tmpfs, the skeleton, holds all that is made up: mount points, /etc, device
  * nodes, and the empty files and directories that cover what /proc should not show. What
@@ -71,7 +78,10 @@ struct rootfs_owner {
 
 /* What the sandbox will see. Strings belong to the caller. */
 struct rootfs_plan {
-	const char *rootfs; /* a directory on the host; NULL: the host's own /usr */
+	/* With a "/": a directory on the host; otherwise a name in the store. NULL: the
+	 * host's own /usr. */
+	const char *rootfs;
+	const char *store; /* directory of the store; NULL: STORE_DIR */
 	const char *hostname; /* for /etc/hostname and /etc/hosts */
 	const char *resolv_conf; /* the text of /etc/resolv.conf */
 	struct rootfs_mount mounts[ROOTFS_MOUNTS_MAX];
@@ -87,6 +97,7 @@ struct rootfs_source {
 /* All that the child needs of the host, opened. */
 struct rootfs_sources {
 	struct rootfs_source rootfs;
+	int lock; /* keeps a rootfs of the store from being removed; −1: none */
 	struct rootfs_source volumes[ROOTFS_MOUNTS_MAX]; /* by index in the plan */
 	int pts; /* devpts instance, detached */
 	/* A volume is on a file system that cannot be id-mapped: the host ids of the

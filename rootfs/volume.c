@@ -39,17 +39,33 @@ static int open_source(const char *path, int *ret_fd, struct stat *ret_st, struc
 	return 0;
 }
 
-static int open_rootfs(const char *path, struct rootfs_source *ret, struct err *e)
+/* Of the store, the directory comes with a lock for as long as somebody needs it. */
+static int find_rootfs(const struct rootfs_plan *plan, int *ret_dir, int *ret_lock,
+		       struct err *e)
+{
+	struct stat st;
+
+	if (strchr(plan->rootfs, '/'))
+		return open_source(plan->rootfs, ret_dir, &st, e);
+	return store_use(plan->store ? plan->store : STORE_DIR, plan->rootfs, ret_dir,
+			 ret_lock, e);
+}
+
+static int open_rootfs(const struct rootfs_plan *plan, struct rootfs_source *ret,
+		       int *ret_lock, struct err *e)
 {
 	/* If one of these is not a plain directory, somebody wants a mount to land
 	 * elsewhere (E-01). */
 	static const char *const places[] = { "proc", "dev", "sys", "etc", "tmp", "run" };
+	const char *path = plan->rootfs;
 	auto_fd dir = -1;
 	struct stat st;
-	int r = open_source(path, &dir, &st, e);
+	int r = find_rootfs(plan, &dir, ret_lock, e);
 
 	if (r < 0)
 		return r;
+	if (fstat(dir, &st) < 0)
+		return err_set(e, errno, "stat %s", path);
 	if (!S_ISDIR(st.st_mode))
 		return err_say(e, ENOTDIR, "%s is not a directory", path);
 	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
@@ -219,7 +235,7 @@ static int open_all(const struct rootfs_plan *plan, struct rootfs_owner *owner,
 	owner->host_uid = owner->id_base + owner->uid;
 	owner->host_gid = owner->id_base + owner->gid;
 	if (plan->rootfs)
-		r = open_rootfs(plan->rootfs, &s->rootfs, e);
+		r = open_rootfs(plan, &s->rootfs, &s->lock, e);
 	if (r < 0)
 		return err_wrap(e, "use rootfs %s", plan->rootfs);
 	r = open_volumes(plan, owner, s, e);
@@ -236,7 +252,7 @@ int rootfs_open(const struct rootfs_plan *plan, struct rootfs_owner *owner,
 {
 	int r;
 
-	*ret = (struct rootfs_sources){ .rootfs.tree = -1, .pts = -1 };
+	*ret = (struct rootfs_sources){ .rootfs.tree = -1, .lock = -1, .pts = -1 };
 	for (int i = 0; i < ROOTFS_MOUNTS_MAX; i++)
 		ret->volumes[i].tree = -1;
 	r = open_all(plan, owner, ret, e);
@@ -248,6 +264,7 @@ int rootfs_open(const struct rootfs_plan *plan, struct rootfs_owner *owner,
 void rootfs_close(struct rootfs_sources *sources)
 {
 	fd_close(&sources->rootfs.tree);
+	fd_close(&sources->lock);
 	for (int i = 0; i < ROOTFS_MOUNTS_MAX; i++)
 		fd_close(&sources->volumes[i].tree);
 	fd_close(&sources->pts);

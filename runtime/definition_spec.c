@@ -64,6 +64,7 @@ int definition_spec_make(struct definition_spec *ret, const struct runtime_confi
 	spec->network = profile->network;
 	spec->network.egress = completed->network == WIRE_NETWORK_EGRESS;
 	spec->files.rootfs = *profile->rootfs ? profile->rootfs : NULL;
+	spec->files.store = config->rootfs_store;
 	spec->files.hostname = completed->hostname;
 	spec->directory = ROOTFS_WORKSPACE;
 	r = add_tmpfs(ret, profile->tmpfs, e);

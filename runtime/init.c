@@ -27,6 +27,7 @@ struct init {
 	int image;
 	int userns;
 	int netns;
+	int rootfs_lock; /* −1: the rootfs is not of the store */
 };
 
 /* One that stays only looks whether its maker is there: that it is not, carrel-init
@@ -117,8 +118,8 @@ static int join_late(void *context, struct err *e)
 static int drop_descriptors(void *context, struct err *e)
 {
 	struct init *in = context;
-	int *const kept[] = { &in->report, &in->image, &in->userns, &in->lifeline,
-			      &in->gate };
+	int *const kept[] = { &in->report,   &in->image, &in->userns,
+			      &in->lifeline, &in->gate,  &in->rootfs_lock };
 	int r = steps_keep_only(kept, sizeof(kept) / sizeof(*kept), e);
 
 	if (r < 0)
@@ -128,6 +129,9 @@ static int drop_descriptors(void *context, struct err *e)
 	if (dup2(in->lifeline, 0) < 0 || dup2(in->gate, 1) < 0)
 		return err_set(e, errno, "set up descriptors 0 and 1");
 	close(2);
+	/* Its rootfs stays in the store until nobody has this: an empty file. */
+	if (in->rootfs_lock >= 0 && fcntl(in->rootfs_lock, F_SETFD, 0) < 0)
+		return err_set(e, errno, "keep the lock of the rootfs");
 	/* For one that stays: what it reads when it has been let go of. Lands on 2. */
 	if (in->sb->label && eventfd(0, 0) != 2) // lint: survives exec
 		return err_say(e, EBADF, "set up descriptor 2");
@@ -183,6 +187,7 @@ void init_main(struct sandbox *sb, int report_fd)
 		.image = -1,
 		.userns = -1,
 		.netns = -1,
+		.rootfs_lock = sb->sources.lock,
 	};
 
 	steps_walk(steps, &in, &in.report);

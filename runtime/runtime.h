@@ -38,6 +38,7 @@
 /* Where carrel keeps what must survive it, and which host ids it may use. */
 struct runtime_config {
 	const char *state_dir; /* default /run/carrel; made if absent, root's alone */
+	const char *rootfs_store; /* see rootfs/store.h; used, never made */
 	uint32_t id_first; /* first host uid and gid of the block for sandboxes */
 	uint32_t id_ranges; /* how many ranges of 65536 it has: sandboxes at a time */
 	/* The v2 directory for sandboxes' groups; NULL: our own group's surroundings. */

@@ -122,6 +122,7 @@ int sandbox_prepare(const struct runtime_config *config, const struct spec *spec
 	for (int i = 0; i < CGROUP_TREE_MAX; i++)
 		ret->host.trees[i].dir = -1;
 	ret->sources.rootfs.tree = -1;
+	ret->sources.lock = -1;
 	ret->sources.pts = -1;
 	for (int i = 0; i < ROOTFS_MOUNTS_MAX; i++)
 		ret->sources.volumes[i].tree = -1;

@@ -54,6 +54,7 @@ struct runtime_config runtime_config_defaults(void)
 {
 	struct runtime_config config = {
 		.state_dir = "/run/carrel",
+		.rootfs_store = STORE_DIR,
 		.id_first = 0x70000000,
 		.id_ranges = 0xffe,
 	};

@@ -113,6 +113,7 @@ static int parse(struct run_args *a, char **argv, struct config *config, struct 
 	if (r < 0)
 		return r;
 	a->spec.envp = a->env.list;
+	a->spec.files.store = config->runtime.rootfs_store;
 	return spec_check(&a->spec, e);
 }
 

@@ -46,10 +46,22 @@ static int set_state_dir(void *context, const char *value, struct err *e)
 	return 0;
 }
 
+static int set_rootfs_store(void *context, const char *value, struct err *e)
+{
+	struct config *c = context;
+
+	if (*value != '/' ||
+	    str_format(c->rootfs_store, sizeof(c->rootfs_store), "%s", value) < 0)
+		return err_say(e, EINVAL, "expected an absolute path");
+	c->runtime.rootfs_store = c->rootfs_store;
+	return 0;
+}
+
 static const struct ini_row own_rows[] = {
 	{ "ids", "first", set_id_first },
 	{ "ids", "ranges", set_id_ranges },
 	{ "state", "dir", set_state_dir },
+	{ "state", "rootfs", set_rootfs_store },
 	{ NULL, NULL, NULL },
 };
 

@@ -15,6 +15,7 @@ enum { CONFIG_VALUE_MAX = 256 };
 struct config {
 	struct runtime_config runtime;
 	char state_dir[CONFIG_VALUE_MAX]; /* behind runtime.state_dir */
+	char rootfs_store[CONFIG_VALUE_MAX]; /* behind runtime.rootfs_store */
 	bool dns_named; /* runtime.network.dns is the file's */
 	struct exceptions allow; /* what --allow may ask for */
 };

@@ -51,8 +51,12 @@ static int set_rootfs(void *context, const char *value, struct err *e)
 		*p->rootfs = '\0';
 		return 0;
 	}
+	/* Whether there is one of that name is seen when a sandbox is to have it. */
+	if (store_is_name(value) &&
+	    str_format(p->rootfs, sizeof(p->rootfs), "%s", value) == 0)
+		return 0;
 	if (config_parse_path(value, p->rootfs, sizeof(p->rootfs), e) < 0)
-		return err_wrap(e, "neither host nor a directory");
+		return err_wrap(e, "neither host, a name nor a directory");
 	return 0;
 }
 

@@ -83,13 +83,8 @@ static int set_rootfs(void *context, char *value, struct err *e)
 		a->spec.files.rootfs = NULL;
 		return 0;
 	}
-	if (!strchr(value, '/'))
-		return err_say(
-			e, ENOENT,
-			"no rootfs is called \"%s\"; a directory is written with a \"/\"",
-			value);
 	a->spec.files.rootfs = value;
-	return 0;
+	return strchr(value, '/') ? 0 : store_check_name(value, e);
 }
 
 static int set_workspace(void *context, char *value, struct err *e)
@@ -296,8 +291,9 @@ static int set_help(void *context, char *value, struct err *e)
 }
 
 const struct option_row run_options[] = {
-	{ "rootfs", 0, "host|DIR",
-	  "root directory (host: a read-only view of the host's /usr)", set_rootfs },
+	{ "rootfs", 0, "host|NAME|DIR",
+	  "root directory (host: a read-only view of the host's /usr); see carrel rootfs",
+	  set_rootfs },
 	{ "workspace", 0, "DIR",
 	  "directory at /workspace, which becomes the working directory", set_workspace },
 	{ "volume", 'v', "SRC:DST[:ro]", "directory or file SRC of the host at DST",

@@ -72,6 +72,7 @@ static void assert_refused(struct fixture *f, const char *text, int code,
 static void assert_defaults(const struct config *c)
 {
 	assert_string_equal(c->runtime.state_dir, "/run/carrel");
+	assert_string_equal(c->runtime.rootfs_store, "/var/lib/carrel/rootfs");
 	assert_int_equal(c->runtime.id_first, 0x70000000);
 	assert_int_equal(c->runtime.id_ranges, 0xffe);
 }
@@ -119,11 +120,14 @@ static void every_key_is_read(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_read(f, "[ids]\nfirst = 200000\nranges=7\n[state]\ndir = /var/lib/x y\n");
+	assert_read(f, "[ids]\nfirst = 200000\nranges=7\n[state]\ndir = /var/lib/x y\n"
+		       "rootfs = /srv/roots\n");
 	assert_int_equal(f->config.runtime.id_first, 200000);
 	assert_int_equal(f->config.runtime.id_ranges, 7);
 	assert_string_equal(f->config.runtime.state_dir, "/var/lib/x y");
 	assert_ptr_equal(f->config.runtime.state_dir, f->config.state_dir);
+	assert_string_equal(f->config.runtime.rootfs_store, "/srv/roots");
+	assert_ptr_equal(f->config.runtime.rootfs_store, f->config.rootfs_store);
 }
 
 static void one_key_leaves_the_others_alone(void **state)

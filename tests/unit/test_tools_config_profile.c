@@ -66,6 +66,8 @@ static void limits_and_users_are_read(void **state)
 	assert_int_equal(p->uid, 7);
 	assert_int_equal(p->gid, 7);
 	assert_string_equal(p->rootfs, "");
+	p = read_profile(f, "rootfs = debian-12.1_x\n");
+	assert_string_equal(p->rootfs, "debian-12.1_x");
 }
 
 static void the_network_is_read(void **state)
@@ -158,9 +160,10 @@ static void times_are_read(void **state)
 #define IDS       "expected UID[:GID], each of 1 to 65534"
 #define TIMES     "expected a duration of 1s to 8784h, such as 5m, or \"never\""
 #define VARIABLES "expected NAME=VALUE, with letters, digits and \"_\" in the name"
-#define ROOTFS                                                                           \
-	"neither host nor a directory: expected an absolute path without \".\", \"..\" " \
-	"or \"//\""
+#define ROOTFS                                                                     \
+	"neither host, a name nor a directory: expected an absolute path without " \
+	"\".\", "                                                                  \
+	"\"..\" or \"//\""
 
 static const struct bad_line bad_lines[] = {
 	{ "memory", "5m", -EINVAL, SIZES },
@@ -182,7 +185,9 @@ static const struct bad_line bad_lines[] = {
 	{ "user", "1:1:1", -EINVAL, IDS },
 	{ "user", "root", -EINVAL, IDS },
 	{ "user", "00000000000000001", -EINVAL, IDS },
-	{ "rootfs", "debian", -EINVAL, ROOTFS },
+	{ "rootfs", "Debian", -EINVAL, ROOTFS },
+	{ "rootfs", ".debian", -EINVAL, ROOTFS },
+	{ "rootfs", "debian/12", -EINVAL, ROOTFS },
 	{ "rootfs", "", -EINVAL, ROOTFS },
 	{ "rootfs", "/a/../b", -EINVAL, ROOTFS },
 	{ "rootfs", "/", -EINVAL, ROOTFS },
