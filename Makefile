@@ -49,13 +49,15 @@ objects = $(patsubst %,$(BUILD)/obj/%.o,$(basename $(1)))
 BENCH    := $(sort $(wildcard tools/bench*.c tools/floor*.c))
 POOL_BENCH := $(sort $(wildcard tools/pool_bench*.c))
 TOP      := $(sort $(wildcard tools/carrel-top*.c))
-MAINS    := tools/carrel-init.c tools/carrel.c tools/carreld.c $(TOP) $(BENCH) $(POOL_BENCH) $(sort $(wildcard policy/seccomp_gen*.c policy/seccomp_rules*.c)) \
+ROOTFS   := $(sort $(wildcard tools/carrel-rootfs*.c))
+MAINS    := tools/carrel-init.c tools/carrel.c tools/carreld.c $(TOP) $(ROOTFS) $(BENCH) $(POOL_BENCH) $(sort $(wildcard policy/seccomp_gen*.c policy/seccomp_rules*.c)) \
 	$(sort $(wildcard netns/*_gen.c netns/*_rules.c))
 LIB_DIRS := base rootfs netns policy runtime
 LIB_OBJ  := $(call objects,$(filter-out $(MAINS),$(foreach d,$(LIB_DIRS),$(call sources,$(d)))))
 BENCH_OBJ := $(call objects,$(BENCH))
 POOL_BENCH_OBJ := $(call objects,$(POOL_BENCH) $(filter tools/floor%,$(BENCH)))
 TOP_OBJ  := $(call objects,$(TOP))
+ROOTFS_OBJ := $(call objects,$(ROOTFS))
 TOOLS_OBJ := $(call objects,$(filter-out $(MAINS),$(call sources,tools)))
 
 .DEFAULT_GOAL := all
@@ -65,7 +67,7 @@ TOOLS_OBJ := $(call objects,$(filter-out $(MAINS),$(call sources,tools)))
 
 MAN := $(patsubst tools/man/%.scd,$(BUILD)/%,$(sort $(wildcard tools/man/*.scd)))
 
-all: $(BUILD)/carrel $(BUILD)/carreld $(BUILD)/carrel-init $(BUILD)/carrel-top $(MAN)
+all: $(BUILD)/carrel $(BUILD)/carreld $(BUILD)/carrel-init $(BUILD)/carrel-top $(BUILD)/carrel-rootfs $(MAN)
 
 help:
 	@sed -n 's/^#\t\(make.*\)/\1/p' Makefile
@@ -86,6 +88,11 @@ $(BUILD)/carrel $(BUILD)/carreld: $(BUILD)/%: $(BUILD)/obj/tools/%.o $(BUILD)/li
 # Not static: the descriptions of terminals and the library that reads them are the host's.
 $(BUILD)/carrel-top: $(TOP_OBJ) $(BUILD)/libcarrel.a
 	$(CC) $(LDFLAGS) -o $@ $^ -l:libjansson.a -l:libncursesw.a -l:libtinfo.a
+
+# What unpacks archives, apart from everybody who does not.
+$(BUILD)/carrel-rootfs: $(ROOTFS_OBJ) $(BUILD)/libcarrel.a
+	$(CC) $(LDFLAGS) -o $@ $^ -l:libjansson.a -l:libinih.a -l:libarchive.a -l:liblzma.a \
+		-l:libzstd.a -l:libz.a
 
 # No libc, no sanitizer: it runs alone in the sandbox.
 $(BUILD)/carrel-init: tools/carrel-init.c
@@ -169,7 +176,7 @@ $(BUILD)/obj/%.o: %.S
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -c -o $@ $<
 
--include $(LIB_OBJ:.o=.d) $(TOOLS_OBJ:.o=.d) $(TOP_OBJ:.o=.d) $(BENCH_OBJ:.o=.d) $(POOL_BENCH_OBJ:.o=.d)
+-include $(LIB_OBJ:.o=.d) $(TOOLS_OBJ:.o=.d) $(TOP_OBJ:.o=.d) $(ROOTFS_OBJ:.o=.d) $(BENCH_OBJ:.o=.d) $(POOL_BENCH_OBJ:.o=.d)
 
 # --- documentation -------------------------------------------------------------------
 
@@ -281,6 +288,7 @@ INSTALL_DATA = install -D -m 0644
 install: all
 	install -D -m 0755 $(BUILD)/carrel $(DESTDIR)$(PREFIX)/bin/carrel
 	install -D -m 0755 $(BUILD)/carrel-top $(DESTDIR)$(PREFIX)/bin/carrel-top
+	install -D -m 0755 $(BUILD)/carrel-rootfs $(DESTDIR)$(PREFIX)/bin/carrel-rootfs
 	$(INSTALL_DATA) tools/completion/carrel.bash \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/carrel
 	install -D -m 0755 $(BUILD)/carreld $(DESTDIR)$(PREFIX)/sbin/carreld

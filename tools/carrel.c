@@ -45,6 +45,7 @@ static const struct command {
 	  cmd_network },
 	{ "policy", "check|show [OPTIONS] [NAME|FILE]",
 	  "check policies, or show what is in force", cmd_policy },
+	{ "rootfs", "ls|import|rm [OPTIONS]", "root directories by name", cmd_rootfs },
 	{ "doctor", "[OPTIONS]", "try everything that carrel needs of this host's kernel",
 	  cmd_doctor },
 	{ "help", "", "print this", cmd_help },

@@ -7,6 +7,7 @@ int cmd_run(char **argv);
 int cmd_network(char **argv);
 int cmd_doctor(char **argv);
 int cmd_policy(char **argv);
+int cmd_rootfs(char **argv);
 
 /* These ask carreld. */
 int cmd_ensure(char **argv);

@@ -12,8 +12,6 @@
 #include "tools/carrel.h"
 #include "tools/verb.h"
 
-enum { PATH_SIZE = 4096 };
-
 static void print_field(const char *name, const char *value)
 {
 	char shown[512];
@@ -106,53 +104,4 @@ int cmd_metrics(char **argv)
 	struct verb_args a = { 0 };
 
 	return verb_main(&verb, &a, argv);
-}
-
-/* The program beside this one. */
-static int find_top(char path[PATH_SIZE])
-{
-	static const char name[] = "carrel-top";
-	ssize_t len = readlink("/proc/self/exe", path, PATH_SIZE - sizeof(name));
-	char *slash;
-
-	if (len < 0)
-		return -errno;
-	path[len] = '\0';
-	slash = strrchr(path, '/');
-	if (!slash)
-		return -ENOENT;
-	memcpy(slash + 1, name, sizeof(name));
-	return 0;
-}
-
-/* Another program, so that this one stays free of ncurses. Returns only on failure. */
-static int become_top(char **words, struct err *e)
-{
-	char path[PATH_SIZE];
-	auto_free char **argv = NULL;
-	size_t count = 0;
-	int r = find_top(path);
-
-	if (r < 0)
-		return err_set(e, -r, "find carrel-top");
-	while (words[count])
-		count++;
-	argv = calloc(count + 2, sizeof(*argv));
-	if (!argv)
-		return err_set(e, ENOMEM, "run carrel-top");
-	argv[0] = path;
-	memcpy(argv + 1, words, count * sizeof(*argv));
-	execv(path, argv);
-	if (errno == ENOENT)
-		return err_say(e, ENOENT, "carrel-top is not installed beside carrel");
-	return err_set(e, errno, "run carrel-top");
-}
-
-int cmd_top(char **argv)
-{
-	struct err e = { 0 };
-
-	err_ignore(become_top(argv, &e) < 0); /* it is what is told */
-	verb_complain("top", &e);
-	return RUN_STATUS_FAILED;
 }

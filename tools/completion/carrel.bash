@@ -30,6 +30,12 @@ _carrel_offer() { # WORD
 	done
 }
 
+# Root directories by name: the host's, and those in the store.
+_carrel_rootfs() {
+	printf '%s\n' host
+	carrel rootfs ls -q 2>/dev/null
+}
+
 # Sandboxes that the command could be about.
 _carrel_names() { # COMMAND
 	case $1 in
@@ -65,11 +71,16 @@ _carrel() {
 		_carrel_offer "$cur" < <(printf '%s\n' HUP INT QUIT KILL USR1 USR2 TERM CONT STOP)
 		return
 		;;
+	--rootfs)
+		_carrel_offer "$cur" < <(_carrel_rootfs)
+		[[ $cur != */* ]] || mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+		return
+		;;
 	--env-file | --result-file | --policy | --config)
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
-	--rootfs | -v | --volume)
+	-v | --volume | --store)
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
 		return
 		;;
@@ -102,6 +113,13 @@ _carrel() {
 		;;
 	policy:0) _carrel_offer "$cur" < <(printf '%s\n' check show) ;;
 	policy:*) _carrel_policies "${names[0]}" "$cur" ;;
+	rootfs:0) _carrel_offer "$cur" < <(printf '%s\n' ls import rm) ;;
+	rootfs:*)
+		case ${names[0]} in
+		rm) _carrel_offer "$cur" < <(carrel rootfs ls -q 2>/dev/null) ;;
+		import) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+		esac
+		;;
 	network:0) _carrel_offer "$cur" < <(printf '%s\n' up down show) ;;
 	run:* | exec:*) mapfile -t COMPREPLY < <(compgen -c -- "$cur") ;;
 	esac
