@@ -176,7 +176,7 @@ $(BUILD)/obj/%.o: %.S
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -c -o $@ $<
 
--include $(LIB_OBJ:.o=.d) $(TOOLS_OBJ:.o=.d) $(TOP_OBJ:.o=.d) $(ROOTFS_OBJ:.o=.d) $(BENCH_OBJ:.o=.d) $(POOL_BENCH_OBJ:.o=.d)
+-include $(patsubst %.o,%.d,$(sort $(LIB_OBJ) $(TOOLS_OBJ) $(call objects,$(MAINS))))
 
 # --- documentation -------------------------------------------------------------------
 
