@@ -114,6 +114,8 @@ static int attach_workspace(struct worker *w, const struct worker_order *o,
 	if (r < 0)
 		return r;
 	r = definition_spec_make(&plan, w->config, profile, &o->ensure, workspace, e);
+	/* Its root it has; another one may have the name by now, or none. */
+	plan.spec.files.rootfs = NULL;
 	if (r == 0)
 		r = rootfs_open(&plan.spec.files, &owner, &sources, e);
 	if (r < 0) {

@@ -220,7 +220,9 @@ static int open_dir(const char *name, int *ret, struct err *e)
 static int begin_anew(struct unpack *u, int *ret_image, struct err *e)
 {
 	*ret_image = fd_take(&u->root);
-	if (renameat2(AT_FDCWD, IMPORT_ROOT, AT_FDCWD, IMPORT_IMAGE, 0) < 0 ||
+	/* Without a flag it would be another system call. */
+	if (renameat2(AT_FDCWD, IMPORT_ROOT, AT_FDCWD, IMPORT_IMAGE, RENAME_NOREPLACE) <
+		    0 ||
 	    mkdirat(AT_FDCWD, IMPORT_ROOT, 0755) < 0)
 		return err_set(e, errno, "make room for the layers");
 	u->counts = (struct unpack_counts){ 0 };
@@ -297,8 +299,12 @@ static _Noreturn void child_main(const struct child_order *order, int report_fd)
 {
 	struct report report = { 0 };
 	struct about about = { 0 };
-	int r = confine(order, &report_fd, &report.err);
+	int r;
 
+	/* It takes its random number now: there is no /dev/urandom where we go, and keys
+	 * are a stranger's to choose. */
+	json_object_seed(0);
+	r = confine(order, &report_fd, &report.err);
 	if (r < 0)
 		err_wrap(&report.err, "confine what unpacks");
 	else
