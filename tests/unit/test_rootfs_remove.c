@@ -132,6 +132,25 @@ static void a_tree_may_be_deeper_than_there_are_descriptors(void **state)
 	assert_true(there(f->dir, "moved-0"));
 }
 
+static void a_tree_may_have_the_names_that_are_given_on_the_way(void **state)
+{
+	static const char *const tails[] = { "", "/x", "/x/y" };
+	struct fixture *f = *state;
+	char path[32];
+
+	/* So many that some of the others come first in any order. */
+	for (int i = 0; i < 30; i++) {
+		for (size_t k = 0; k < sizeof(tails) / sizeof(*tails); k++) {
+			snprintf(path, sizeof(path), "%d%s", i, tails[k]);
+			assert_int_equal(mkdirat(f->dir, path, 0755), 0);
+			snprintf(path, sizeof(path), "moved-%d%s", i, tails[k]);
+			assert_int_equal(mkdirat(f->dir, path, 0755), 0);
+		}
+	}
+	assert_int_equal(remove_content(f->dir, "trash", NULL, &f->e), 0);
+	assert_false(there(f->dir, "0") || there(f->dir, "moved-0"));
+}
+
 static void content_goes_but_for_one_name(void **state)
 {
 	struct fixture *f = *state;
@@ -155,6 +174,7 @@ int main(void)
 		CASE(whatever_has_the_name_goes_and_is_counted),
 		CASE(links_are_removed_and_not_followed),
 		CASE(a_tree_may_be_deeper_than_there_are_descriptors),
+		CASE(a_tree_may_have_the_names_that_are_given_on_the_way),
 		CASE(content_goes_but_for_one_name),
 	};
 
