@@ -144,7 +144,7 @@ def package_content():
         eq(owner, "root/root", f"owner of {path}")
         ok(not re.match(r".......*[stST]|.....w|........w", mode), f"{path} has mode {mode}")
         listed[path.lstrip(".")] = mode
-    for path in ("/usr/bin/carrel", "/usr/sbin/carreld"):
+    for path in ("/usr/bin/carrel", "/usr/bin/carrel-rootfs", "/usr/sbin/carreld"):
         eq(listed[path], "-rwxr-xr-x", path)
     for path in (
         "/etc/carrel/carrel.conf", "/lib/systemd/system/carreld.service", "/lib/systemd/system/carreld.socket",
@@ -196,6 +196,11 @@ def package_life():
     eq(root.run("carrel", "run", "--", "true"), "")
     contains(root.run("carrel", "run", "--", "sh", "-c", "id; ls /"), "uid=1000")
     contains(root.run("carreld", "--help"), "Usage: carreld")
+    # What carrel-rootfs needs of a machine, it brings.
+    root.run("sh", "-c", "cd /root && mkdir tree && echo x >tree/x && tar cJf tree.tar.xz -C tree .")
+    eq(root.run("carrel", "rootfs", "import", "-q", "a", "/root/tree.tar.xz"), "a\n")
+    eq(root.run("carrel", "rootfs", "ls", "-q"), "a\n")
+    root.run("rm", "-r", "/root/tree", "/root/tree.tar.xz")
     root.run("dpkg", "--remove", "carrel")
     ok(os.path.exists(root.at("/etc/carrel/carrel.conf")), "the configuration went with the program")
     ok(not os.path.exists(root.at("/usr/bin/carrel")), "the program is still there")
