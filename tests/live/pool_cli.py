@@ -414,6 +414,9 @@ def completion():
         eq(len(offered("stop", "x")), 2)
         contains(offered("stop", "x"), "x\\ y")
         ok(not os.path.exists(marker), "a name was run")
+        eq(offered("rootfs", "im"), ["import"])
+        eq(offered("run", "--rootfs", "ho"), ["host"])
+        contains(offered("run", "--rootfs", "/us"), "/usr")
 
 
 @case("the client starts in a few milliseconds", timeout=40)

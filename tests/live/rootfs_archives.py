@@ -4,6 +4,7 @@
 import bz2
 import gzip
 import lzma
+import random
 
 from harness import *
 from rootstore import *
@@ -224,6 +225,38 @@ def headers():
     many = x.tobuf(tarfile.USTAR_FORMAT) * 100000 + tar([entry("a", "x")])
     r = s.run("import", "bad2", s.source(gzip.compress(many)))
     ok(r.status in (0, 125), r)
+
+
+@case("archives that are damaged anywhere are refused or imported, and never end the process that reads them", timeout=120)
+def damaged():
+    s, rng = Store(), random.Random(7)
+    info, data = entry("long" * 50, "x" * 600)
+    info.pax_headers = {"path": "nul\0in it", "mtime": "1.5", "SCHILY.xattr.user.a": "b", "GNU.sparse.major": "1"}
+    wholes = [
+        tar([*some_tree(), (info, data)]), tar(some_tree(), tarfile.GNU_FORMAT), docker([LOWER, UPPER]),
+        Layout([LOWER, gzip.compress(tar(UPPER))]).tar(),
+    ]  # fmt: skip
+    packers = [lambda b: b, lambda b: b, gzip.compress, lzma.compress]
+    died, statuses = [], set()
+    for i in range(200):
+        spoiled = bytearray(rng.choice(wholes))
+        pack = rng.choice(packers)
+        early = rng.random() < 0.5
+        if not early:
+            spoiled = bytearray(pack(bytes(spoiled)))
+        for _ in range(rng.choice((1, 3, 30))):
+            # Headers are where there is something to misunderstand.
+            at = rng.randrange(len(spoiled))
+            spoiled[at - at % 512 + rng.randrange(345) if at + 512 < len(spoiled) and early else at] = rng.choice((0, 0xFF, 0x30, rng.randrange(256)))
+        source = s.source(pack(bytes(spoiled)) if early else bytes(spoiled))
+        r = s.run("import", "-q", "--replace", "--max-size", "100m", "a", source)
+        os.unlink(source)
+        statuses.add(r.status)
+        if r.status not in (0, 125) or "died" in r.stderr or len(r.stderr.splitlines()) != (r.status == 125):
+            died.append(r)
+    eq(died, [])
+    eq(statuses, {0, 125})
+    eq(s.content(), ["a"])
 
 
 # --- images ----------------------------------------------------------------------------
