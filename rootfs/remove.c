@@ -80,10 +80,10 @@ static int move_up(struct walk *w, int dirfd, const char *name, struct err *e)
 static int empty(struct walk *w, int parent, const char *name, struct err *e)
 {
 	struct dirent *d;
-	DIR *dir;
+	DIR *dir = NULL;
 	int r = open_dir(parent, name, &dir, e);
 
-	while (r == 0 && (d = readdir(dir))) {
+	while (r == 0 && dir && (d = readdir(dir))) {
 		if (is_dots(d->d_name))
 			continue;
 		r = remove_one(w, dirfd(dir), d->d_name, e);
@@ -115,11 +115,11 @@ static int sweep_once(struct walk *w, int directory, const char *keep, bool *ret
 		      struct err *e)
 {
 	struct dirent *d;
-	DIR *dir;
+	DIR *dir = NULL;
 	int r = open_dir(directory, ".", &dir, e);
 
 	*ret_found = false;
-	while (r == 0 && (d = readdir(dir))) {
+	while (r == 0 && dir && (d = readdir(dir))) {
 		if (is_dots(d->d_name) || (keep && !strcmp(d->d_name, keep)))
 			continue;
 		*ret_found = true;

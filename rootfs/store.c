@@ -173,7 +173,7 @@ static int claim_any(int store, struct store_import *ret, struct err *e)
 		r = err_set(e, errno, "list the store");
 		fd_close(&fd);
 	}
-	if (r < 0)
+	if (r < 0 || !list)
 		return r;
 	r = -ENOENT;
 	while (r < 0 && (d = readdir(list))) {

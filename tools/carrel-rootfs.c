@@ -336,6 +336,7 @@ static int parse(struct rootfs_args *a, char **argv, const struct verb **ret,
 		r = options_parse(options, a, asks ? argv : argv + 1, ret_words, e);
 	if (r < 0 || a->help)
 		return r;
+	bug_on(!*ret || !*ret_words);
 	return check_words(*ret, *ret_words, e);
 }
 
@@ -367,7 +368,7 @@ int main(int argc, char **argv)
 
 	if (r == 0 && a.help)
 		print_help();
-	else if (r == 0)
+	if (r == 0 && !a.help && verb)
 		r = act(&a, verb, words, &status, &e);
 	if (fflush(stdout) != 0 && r == 0)
 		r = err_set(&e, errno, "write to standard output");

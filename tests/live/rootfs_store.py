@@ -230,6 +230,41 @@ def full_disk():
     s.imports("a", small())
 
 
+# What confines the child: without one of these nothing may be unpacked.
+WALLS = ["clone3", "open_tree", "mount_setattr", "move_mount", "pivot_root", "umount2", "setgroups", "close_range", "prctl", "capset",
+         "seccomp", "setresuid", "setresgid", "dup2", "prlimit64"]  # fmt: skip
+STEPS = ["openat", "openat2", "mkdirat", "symlinkat", "linkat", "unlinkat", "renameat2", "pwrite64", "ftruncate", "fchmodat", "flock",
+         "getdents64", "syncfs", "fsync", "read", "pipe2", "signalfd4", "newfstatat"]  # fmt: skip
+
+
+@case("a call that fails anywhere in an import ends it in one line, with all of a rootfs or none; a wall that is missing, with none", ids=["FI-01"], timeout=240)
+def faults():
+    if not shutil.which("strace"):
+        raise Skip("strace is not installed")
+    s = Store()
+    entries = [entry("d"), entry("d", mode=0o700), entry("f", "x" * 100), entry("h", hard="f"), entry("l", link="f")]
+    source = s.source(docker([entries, [entry(".wh.f", ""), entry("g", "y")]]))
+    whole, wall, refused = {"d", "h", "l", "g"}, set(), 0
+    for call in WALLS + STEPS:
+        for when in (1, 2, 3, 5, 8, 13):
+            inject = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:error=EIO:when={when}"]
+            r = s.run("import", "-q", "a", source, wrapper=inject)
+            ok(r.status in (0, 125) and len(r.stderr.splitlines()) == (r.status == 125), f"{call} {when}: {r}")
+            found = s.names()
+            eq(s.content(), found, f"{call} {when}: rubbish after a look")
+            if r.status == 0:
+                eq((found, set(s.tree("a"))), (["a"], whole), f"{call} {when}")
+            elif call in WALLS:
+                wall.add(call)
+                eq(found, [], f"{call} {when}")
+            refused += r.status == 125
+            if found:
+                eq(set(s.tree("a")), whole, f"{call} {when}")
+                s.run("rm", "a").expect(0)
+    eq(sorted(wall), sorted(WALLS), "calls that were made and failed")
+    ok(refused > 60, f"only {refused} failed")
+
+
 @case("trees of any depth are removed, also those that links have made deeper than a path can be", ids=["E-41"], timeout=60)
 def deep_trees():
     s = Store()
