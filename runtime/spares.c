@@ -210,22 +210,30 @@ static bool fits(const struct spare *s, const struct box *box)
 	       !memcmp(&has->limits, &wants->limits, sizeof(has->limits));
 }
 
+/* Is the box's from here on. */
+static void give(struct spare *s, struct box *box)
+{
+	struct broker *b = s->broker;
+	struct err e;
+
+	box_take_resident(box, &s->resident);
+	spare_free(s);
+	if (!b->spare_timer.place)
+		err_ignore(loop_set_timer(b->loop, &b->spare_timer, loop_now(b->loop),
+					  &e) < 0);
+}
+
 static void bound(void *context, const struct worker_result *result, int *fds,
 		  unsigned count)
 {
 	struct spare *s = context;
 	struct broker *b = s->broker;
 	struct box *box = s->box;
-	struct err e;
 
 	(void)fds;
 	(void)count;
 	if (result->code == 0) {
-		box_take_resident(box, &s->resident);
-		spare_free(s);
-		if (!b->spare_timer.place)
-			err_ignore(loop_set_timer(b->loop, &b->spare_timer,
-						  loop_now(b->loop), &e) < 0);
+		give(s, box);
 	} else {
 		/* It may have something of the user's in it. */
 		log_info("spare.unfit", log_text("why", result->err.msg));
@@ -235,6 +243,26 @@ static void bound(void *context, const struct worker_result *result, int *fds,
 	}
 	box_order_done(box);
 	broker_work(b);
+}
+
+/* Without a workspace there is nothing to open, and to write whose it is takes no longer
+ * than to ask a worker for it. */
+static bool bind_at_once(struct spare *s, struct box *box)
+{
+	auto_free void *label = malloc(RESIDENT_LABEL_SIZE);
+	size_t size;
+	struct err e;
+
+	if (!label || definition_encode(&box->definition, label, &size, &e) < 0)
+		return false;
+	loop_unwatch(s->broker->loop, &s->died);
+	if (resident_set_label(&s->resident, label, size, &e) < 0) {
+		log_info("spare.unfit", log_text("why", e.msg));
+		discard(s);
+		return false;
+	}
+	give(s, box);
+	return true;
 }
 
 bool spares_bind(struct box *box)
@@ -251,6 +279,8 @@ bool spares_bind(struct box *box)
 		if (fits(s, box))
 			break;
 	}
+	if (s && !*box->definition.completed.workspace)
+		return bind_at_once(s, box);
 	if (!s || box_make_label(&box->definition, &label, &e) < 0)
 		return false;
 	order.resident = s->resident;
