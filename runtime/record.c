@@ -132,7 +132,8 @@ static bool read_line(const char *line, struct record *record)
 		return read_addresses(rest, record);
 	rest = behind(line, INIT_MARK);
 	return rest &&
-	       sscanf(rest, "%d %" SCNu64, &record->init, &record->init_start) == 2;
+	       sscanf(rest, "%d %" SCNu64, &record->init, &record->init_start) == 2 &&
+	       record->init > 0;
 }
 
 /* Cuts the first line off *text. NULL at the end. */

@@ -244,8 +244,8 @@ def duration_across_restarts():
         c.close()
         c = restart_until_stopped(d, "cold")
         # Spares are made anew with the daemon.
-        spare = wait_until(lambda: [w for w in records().values() if "init" in w], 10, "a spare")[0]
         time.sleep(duration / 1000 + 1)
+        spare = wait_until(lambda: [w for w in records().values() if "init" in w], 10, "a spare")[0]
         box = c.call("Ensure", name="bound", max_duration=duration)["sandbox"]
         eq(box["id"], os.path.basename(spare[0]), "it was a spare")
         c.close()
