@@ -92,7 +92,7 @@ $(BUILD)/carrel-top: $(TOP_OBJ) $(BUILD)/libcarrel.a
 # What unpacks archives, apart from everybody who does not.
 $(BUILD)/carrel-rootfs: $(ROOTFS_OBJ) $(BUILD)/libcarrel.a
 	$(CC) $(LDFLAGS) -o $@ $^ -l:libjansson.a -l:libinih.a -l:libarchive.a -l:liblzma.a \
-		-l:libzstd.a -l:libz.a
+		-l:libzstd.a -l:libz.a -l:libmd.a
 
 # No libc, no sanitizer: it runs alone in the sandbox.
 $(BUILD)/carrel-init: tools/carrel-init.c

@@ -3,17 +3,17 @@
 #pragma once
 
 #include <jansson.h>
+#include <sha2.h>
 #include <stdint.h>
 
 #include "base/err.h"
-#include "base/sha256.h"
 #include "rootfs/rootfs.h"
 
 #define ABOUT_FILE "about.json"
 
 enum {
 	ABOUT_SIZE_MAX = 64 << 10, /* bytes of the file */
-	ABOUT_DIGEST_MAX = sizeof("sha256:") - 1 + SHA256_TEXT,
+	ABOUT_DIGEST_MAX = sizeof("sha256:") - 1 + SHA256_DIGEST_STRING_LENGTH,
 };
 
 /* What it was made from. */

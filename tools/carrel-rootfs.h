@@ -2,11 +2,11 @@
 /* carrel-rootfs: the parts of the program that `carrel rootfs` runs. */
 #pragma once
 
+#include <sha2.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
-#include "base/sha256.h"
 #include "rootfs/rootfs.h"
 #include "tools/about.h"
 
@@ -75,8 +75,8 @@ enum archive_pass {
 /* Reads a tar archive, compressed or not, to the end of the stream, and says what the
  * stream's bytes were. */
 must_check int archive_unpack(int stream, enum archive_pass pass, struct unpack *u,
-			      char ret_digest[SHA256_TEXT], uint64_t *ret_size,
-			      struct err *e);
+			      char ret_digest[SHA256_DIGEST_STRING_LENGTH],
+			      uint64_t *ret_size, struct err *e);
 
 /* --- carrel-rootfs_copy.c: in the child */
 

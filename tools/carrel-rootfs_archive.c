@@ -15,7 +15,7 @@ enum { BUFFER_SIZE = 256 << 10, HEADER_SIZE = 4096 };
 struct stream {
 	int fd;
 	uint64_t size, most; /* bytes so far, and at most */
-	struct sha256 sum;
+	SHA2_CTX sum;
 	char buffer[BUFFER_SIZE];
 };
 
@@ -33,7 +33,7 @@ static ssize_t next_bytes(struct stream *s, struct err *e)
 	s->size += (uint64_t)n;
 	if (s->size > s->most)
 		return err_say(e, E2BIG, "the archive is too long; see --max-size");
-	sha256_add(&s->sum, s->buffer, (size_t)n);
+	SHA256Update(&s->sum, (const uint8_t *)s->buffer, (size_t)n);
 	return n;
 }
 
@@ -195,7 +195,8 @@ static int read_stream(struct stream *s, enum archive_pass pass, struct unpack *
 }
 
 int archive_unpack(int stream, enum archive_pass pass, struct unpack *u,
-		   char ret_digest[SHA256_TEXT], uint64_t *ret_size, struct err *e)
+		   char ret_digest[SHA256_DIGEST_STRING_LENGTH], uint64_t *ret_size,
+		   struct err *e)
 {
 	static struct stream s;
 	int r;
@@ -205,9 +206,9 @@ int archive_unpack(int stream, enum archive_pass pass, struct unpack *u,
 	s.most = u->limits.bytes + u->limits.files * HEADER_SIZE;
 	if (s.most < u->limits.bytes)
 		s.most = UINT64_MAX;
-	s.sum = sha256_begin();
+	SHA256Init(&s.sum);
 	r = read_stream(&s, pass, u, e);
-	sha256_finish(&s.sum, ret_digest);
+	SHA256End(&s.sum, ret_digest);
 	*ret_size = s.size;
 	return r;
 }

@@ -232,7 +232,7 @@ static int begin_anew(struct unpack *u, int *ret_image, struct err *e)
 
 static int unpack_stream(struct unpack *u, struct about *about, struct err *e)
 {
-	char digest[SHA256_TEXT];
+	char digest[SHA256_DIGEST_STRING_LENGTH];
 	enum about_source kind;
 	auto_fd image = -1;
 	uint64_t size = 0;

@@ -50,8 +50,8 @@ static int check_digest(const struct image_part *part, const char *digest, uint6
 static int read_document(int dir, const struct image_part *part, struct document *ret,
 			 struct err *e)
 {
-	char digest[SHA256_TEXT];
-	struct sha256 sum = sha256_begin();
+	char digest[SHA256_DIGEST_STRING_LENGTH];
+	SHA2_CTX sum;
 	auto_fd fd = -1;
 	ssize_t n = 1;
 	int r = open_part(dir, part->path, &fd, e);
@@ -67,8 +67,9 @@ static int read_document(int dir, const struct image_part *part, struct document
 		if (n < 0)
 			return err_set(e, errno, "read \"%.100s\"", part->path);
 	}
-	sha256_add(&sum, ret->text, ret->size);
-	sha256_finish(&sum, digest);
+	SHA256Init(&sum);
+	SHA256Update(&sum, (const uint8_t *)ret->text, ret->size);
+	SHA256End(&sum, digest);
 	return check_digest(part, digest, ret->size, e);
 }
 
@@ -169,7 +170,7 @@ static int take_config(int dir, const struct image *image, struct about *about,
 static int read_layer(int dir, const struct image_part *layer, enum archive_pass pass,
 		      struct unpack *u, struct err *e)
 {
-	char digest[SHA256_TEXT];
+	char digest[SHA256_DIGEST_STRING_LENGTH];
 	auto_fd fd = -1;
 	uint64_t size = 0;
 	int r = open_part(dir, layer->path, &fd, e);

@@ -131,7 +131,7 @@ static int take_descriptor(const json_t *value, struct image_part *ret, struct e
 	const json_t *size = json_object_get(value, "size");
 
 	if (strncmp(digest, SHA256, strlen(SHA256)) != 0 ||
-	    strlen(hex) != 2 * SHA256_SIZE || !str_only(hex, "0123456789abcdef"))
+	    strlen(hex) != 2 * SHA256_DIGEST_LENGTH || !str_only(hex, "0123456789abcdef"))
 		return err_say(e, EINVAL, "\"%.80s\" is no digest by SHA-256", digest);
 	if (!json_is_integer(size) || json_integer_value(size) < 0)
 		return err_say(e, EINVAL, "%s has no size", digest);

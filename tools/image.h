@@ -3,11 +3,11 @@
 #pragma once
 
 #include <jansson.h>
+#include <sha2.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
-#include "base/sha256.h"
 
 enum {
 	IMAGE_LAYERS_MAX = 512,
@@ -18,7 +18,8 @@ enum {
 /* A file of the image. */
 struct image_part {
 	char *path; /* relative to the image; owned */
-	char digest[SHA256_TEXT]; /* that its bytes must have; "": not told */
+	char digest[SHA256_DIGEST_STRING_LENGTH]; /* that its bytes must have; "": not
+						     told */
 	uint64_t size; /* bytes that it must have, if the digest is told */
 };
 

@@ -14,12 +14,13 @@ static void check_error(int r, const struct err *e)
 /* A part that is told by its digest is nowhere but among the blobs. */
 static void check_part(const struct image_part *part)
 {
-	char expected[32 + SHA256_TEXT];
+	char expected[32 + SHA256_DIGEST_STRING_LENGTH];
 
 	if (!*part->digest)
 		return;
 	snprintf(expected, sizeof(expected), "blobs/sha256/%s", part->digest);
-	bug_on(strlen(part->digest) != SHA256_TEXT - 1 || strcmp(part->path, expected));
+	bug_on(strlen(part->digest) != SHA256_DIGEST_STRING_LENGTH - 1 ||
+	       strcmp(part->path, expected));
 }
 
 static void read_image(const char *text, size_t size, bool docker)

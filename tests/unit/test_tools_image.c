@@ -27,7 +27,7 @@ static struct err e;
 static const char *chosen(const char *entries)
 {
 	static struct image_part part;
-	static char digest[SHA256_TEXT];
+	static char digest[SHA256_DIGEST_STRING_LENGTH];
 	char text[2048];
 	bool index = false;
 	int r;
