@@ -24,7 +24,7 @@
  *
  * A directory gets its name by one rename, when all of it is on disk. A rootfs that is in
  * use cannot be removed. It can be replaced: the name goes to the new one, and the old
- *one becomes rubbish as soon as the last sandbox that shows it has ended.
+ * one becomes rubbish as soon as the last sandbox that shows it has ended.
  */
 
 #define STORE_DIR  "/var/lib/carrel/rootfs"
