@@ -62,6 +62,7 @@ void box_free(struct box *box)
 	loop_clear_timer(b->loop, &box->unprepare);
 	resident_close(&box->resident);
 	definition_free(&box->definition);
+	free(box->failure);
 	free(box);
 }
 
@@ -201,6 +202,13 @@ static void forget_file(const struct box *box)
 				     d->completed.name, &e) < 0);
 }
 
+/* Why it could not be made, for those who wait. Without memory they hear of that. */
+static void remember_failure(struct box *box, const struct err *e)
+{
+	free(box->failure);
+	box->failure = strdup(e->msg);
+}
+
 /* It has been made, or not. */
 static void ready(struct box *box, int code, const struct err *e)
 {
@@ -217,7 +225,7 @@ static void ready(struct box *box, int code, const struct err *e)
 			     box->definition.completed.name, NULL, NULL);
 	} else {
 		m->create_failed++;
-		box->failure = *e;
+		remember_failure(box, e);
 		broker_event(b, box->definition.client, "fail",
 			     box->definition.completed.name, NULL, e->msg);
 	}
@@ -275,12 +283,15 @@ void box_build(struct box *box)
 				      .ensure = box->definition.completed };
 	struct broker *b = box->broker;
 	auto_fd label = -1;
-	int r = box_make_label(&box->definition, &label, &box->failure);
+	struct err e;
+	int r = box_make_label(&box->definition, &label, &e);
 
 	if (r == 0)
-		r = box_order(box, &order, &label, 1, built, box, &box->failure);
-	if (r < 0)
+		r = box_order(box, &order, &label, 1, built, box, &e);
+	if (r < 0) {
+		remember_failure(box, &e);
 		pool_created(b->pool, loop_now(b->loop), box->id, false);
+	}
 }
 
 /* The configuration may be another one than when it was defined. */
@@ -300,12 +311,14 @@ static int complete_anew(struct box *box, struct err *e)
 
 static void create(struct box *box, uint64_t generation)
 {
+	struct err e;
+
 	box->definition.generation = generation;
 	box->definition.started = loop_now(box->broker->loop);
 	box->definition.started_at = broker_time();
 	box->asked_ms = steps_now_ms();
-	if (complete_anew(box, &box->failure) < 0)
-		ready(box, box->failure.code, &box->failure);
+	if (complete_anew(box, &e) < 0)
+		ready(box, e.code, &e);
 	else if (!spares_bind(box))
 		box_build(box);
 }

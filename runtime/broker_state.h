@@ -108,7 +108,7 @@ struct box {
 	uint64_t inspecting; /* cookie of who waits for that; 0: nobody */
 	uint64_t used_at; /* ms since 1970 */
 	uint64_t asked_ms; /* CLOCK_MONOTONIC: when its making was ordered */
-	struct err failure; /* why it could not be made */
+	char *failure; /* why it could not be made; NULL: nothing, or no memory */
 };
 
 struct event {

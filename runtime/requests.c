@@ -562,7 +562,7 @@ void request_again(struct pending *p)
 
 static void fail_start(struct pending *p, const struct box *box)
 {
-	const char *why = box && *box->failure.msg ? box->failure.msg : "no memory";
+	const char *why = box && box->failure ? box->failure : "no memory";
 	const char *colon = strstr(why, ": ");
 	struct wire_error error = { .code = WIRE_FAILED_START };
 
