@@ -45,7 +45,7 @@ static int take_in(struct broker *b, uint32_t slot, struct err *e)
 	struct resident resident = RESIDENT_NONE;
 	struct definition d = { 0 };
 	auto_free void *label = NULL;
-	struct box *box;
+	struct box *box = NULL;
 	size_t size;
 	int r = resident_open(b->config, &b->host, slot, &resident, &label, &size, e);
 

@@ -76,7 +76,7 @@ static int build(struct worker *w, const struct worker_order *o, const struct pa
 	auto_free void *label = NULL;
 	auto_fd workspace = -1;
 	struct definition_spec plan;
-	size_t label_size;
+	size_t label_size = 0;
 	int r;
 
 	/* A spare is nobody's. */
@@ -146,7 +146,7 @@ static int bind_spare(struct worker *w, const struct worker_order *o,
 	int ignored[WORKER_FDS_MAX];
 	unsigned used = worker_resident_fds(&o->resident, ignored);
 	auto_free void *label = NULL;
-	size_t label_size;
+	size_t label_size = 0;
 	int r;
 
 	if (!profile || !client || in->count != used + 1)

@@ -25,6 +25,7 @@ struct twin {
 struct copy {
 	struct unpack *u;
 	void *twins; /* tree of them */
+	struct twin *newest; /* in the tree, too; which gcc's analyser cannot see */
 	char path[PATH_SIZE]; /* of what is being copied, relative */
 	char buffer[BUFFER_SIZE];
 };
@@ -66,6 +67,8 @@ static int find_twin(struct copy *c, const struct stat *st, const char **ret,
 		free(new);
 	if (!found)
 		return err_set(e, ENOMEM, "remember a hard link");
+	if (*found == new)
+		c->newest = new;
 	*ret = *found == new ? NULL : (*found)->path;
 	return 0;
 }

@@ -151,7 +151,7 @@ static int find_verb(const char *name, const struct verb **ret, struct err *e)
 static int parse(struct network_args *a, char **argv, const struct verb **ret,
 		 struct config *config, struct err *e)
 {
-	char **rest, shown[128];
+	char **rest = NULL, shown[128];
 	bool asks = *argv && (!strcmp(*argv, "--help") || !strcmp(*argv, "-h"));
 	int r = asks ? 0 : find_verb(*argv, ret, e);
 
@@ -159,7 +159,7 @@ static int parse(struct network_args *a, char **argv, const struct verb **ret,
 		r = options_parse(options, a, asks ? argv : argv + 1, &rest, e);
 	if (r < 0 || a->help)
 		return r;
-	if (*rest)
+	if (*ret && rest && *rest)
 		return err_say(e, EINVAL, "%s takes no argument: %s", (*ret)->name,
 			       str_escape(shown, sizeof(shown), *rest));
 	r = config_read(a->config_path, config, e);
@@ -181,7 +181,7 @@ int cmd_network(char **argv)
 		print_help();
 	else if (r == 0)
 		r = probe_privilege(&e);
-	if (r == 0 && !a.help) {
+	if (r == 0 && !a.help && verb) {
 		r = verb->run(&a, &config, &e);
 		if (r < 0)
 			err_wrap(&e, "%s", verb->name);
