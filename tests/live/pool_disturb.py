@@ -250,7 +250,7 @@ def front_stopped():
         c, front = connect_to_new_front(d, 4321)
         c.call("Ensure", name="a")
         c.client.send("io.carrel.Pool.Exec", {"name": "a", "argv": ["yes"], "timeout": int(scaled(700))})
-        time.sleep(0.2)
+        time.sleep(scaled(0.2))  # more than is kept of it
         os.kill(front, signal.SIGSTOP)
         try:
             # Each is told to the broker's clients of that uid, who do not listen now.
