@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <linux/audit.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "policy/seccomp.h"
 #include "policy/seccomp_default.h"
+#include "policy/seccomp_list.h"
 
 #define PROGRAM_LEN (sizeof(seccomp_default_filter) / sizeof(seccomp_default_filter[0]))
 
@@ -29,12 +27,6 @@ void seccomp_count(unsigned *ret_allowed, unsigned *ret_by_arguments)
 	*ret_allowed = SECCOMP_DEFAULT_ALLOWED;
 	*ret_by_arguments = SECCOMP_DEFAULT_BY_ARGUMENTS;
 }
-
-#define LOAD(field) \
-	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
-#define JUMP_IF(op, value, yes, no) BPF_JUMP(BPF_JMP | (op) | BPF_K, (value), (yes), (no))
-#define ANSWER(value)               BPF_STMT(BPF_RET | BPF_K, (value))
-#define X32_BIT                     0x40000000
 
 /* What carrel-init.c calls, and the exec that starts it. */
 static const struct sock_filter init_filter[] = {
@@ -66,12 +58,19 @@ int seccomp_install(struct err *e)
 	return install(seccomp_program(), e);
 }
 
-int seccomp_install_init(struct err *e)
+int seccomp_install_list(const struct sock_filter *list, size_t count, struct err *e)
 {
+	/* The kernel's struct lacks the const; it only reads. */
 	const struct sock_fprog program = {
-		.len = sizeof(init_filter) / sizeof(init_filter[0]),
-		.filter = (struct sock_filter *)init_filter,
+		.len = (unsigned short)count,
+		.filter = (struct sock_filter *)list,
 	};
 
 	return install(&program, e);
+}
+
+int seccomp_install_init(struct err *e)
+{
+	return seccomp_install_list(init_filter,
+				    sizeof(init_filter) / sizeof(init_filter[0]), e);
 }

@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
-#include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -20,43 +16,16 @@
 #include "base/fd.h"
 #include "base/sys.h"
 #include "policy/policy.h"
+#include "policy/seccomp_list.h" /* lint: macros that only lists of calls want */
 #include "rootfs/rootfs.h"
 #include "runtime/confine.h"
 #include "runtime/steps.h"
 
 /* --- system calls ------------------------------------------------------------------ */
 
-#define LOAD(field) \
-	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
-#define JUMP_IF(op, value, yes, no) BPF_JUMP(BPF_JMP | (op) | BPF_K, (value), (yes), (no))
-#define ANSWER(value)               BPF_STMT(BPF_RET | BPF_K, (value))
-#define X32_BIT                     0x40000000
-
-/* The number is in the accumulator before each of these, and after those that did not
- * answer. Arguments are compared as the kernel reads them: 32 bits. */
-#define ALLOW(call) JUMP_IF(BPF_JEQ, SYS_##call, 0, 1), ANSWER(SECCOMP_RET_ALLOW)
-#define ALLOW_IF(call, arg, value)                                          \
-	JUMP_IF(BPF_JEQ, SYS_##call, 0, 4), LOAD(args[arg]),                \
-		JUMP_IF(BPF_JEQ, (value), 0, 1), ANSWER(SECCOMP_RET_ALLOW), \
-		ANSWER(SECCOMP_RET_KILL_PROCESS)
-#define ALLOW_WITHOUT(call, arg, bits)                                      \
-	JUMP_IF(BPF_JEQ, SYS_##call, 0, 4), LOAD(args[arg]),                \
-		JUMP_IF(BPF_JSET, (bits), 1, 0), ANSWER(SECCOMP_RET_ALLOW), \
-		ANSWER(SECCOMP_RET_KILL_PROCESS)
-#define ALLOW_IF_ANY(call, arg, a, b, c, d)                               \
-	JUMP_IF(BPF_JEQ, SYS_##call, 0, 7), LOAD(args[arg]),              \
-		JUMP_IF(BPF_JEQ, (a), 3, 0), JUMP_IF(BPF_JEQ, (b), 2, 0), \
-		JUMP_IF(BPF_JEQ, (c), 1, 0), JUMP_IF(BPF_JEQ, (d), 0, 1), \
-		ANSWER(SECCOMP_RET_ALLOW), ANSWER(SECCOMP_RET_KILL_PROCESS)
-
 /* Nothing that opens a path, makes a socket, a process or executable memory. */
 static const struct sock_filter confine_calls[] = {
-	LOAD(arch),
-	JUMP_IF(BPF_JEQ, AUDIT_ARCH_X86_64, 1, 0),
-	ANSWER(SECCOMP_RET_KILL_PROCESS),
-	LOAD(nr),
-	JUMP_IF(BPF_JGE, X32_BIT, 0, 1),
-	ANSWER(SECCOMP_RET_KILL_PROCESS),
+	LIST_BEGIN,
 	/* what it does all the time */
 	ALLOW(epoll_wait),
 	ALLOW(recvmsg),
@@ -92,20 +61,8 @@ static const struct sock_filter confine_calls[] = {
 	ALLOW(restart_syscall),
 	ALLOW(rt_sigreturn),
 	ALLOW(exit_group),
-	ANSWER(SECCOMP_RET_KILL_PROCESS),
+	LIST_END,
 };
-
-static int bind_to_calls(struct err *e)
-{
-	const struct sock_fprog program = {
-		.len = sizeof(confine_calls) / sizeof(*confine_calls),
-		.filter = (struct sock_filter *)confine_calls,
-	};
-
-	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) != 0)
-		return err_set(e, errno, "install the front's system call filter");
-	return 0;
-}
 
 /* --- everything else --------------------------------------------------------------- */
 
@@ -243,5 +200,6 @@ int confine_self(int *keep, uid_t uid, gid_t gid, struct err *e)
 		return err_say(e, ESRCH, "the broker has gone");
 	setsid();
 	signal(SIGPIPE, SIG_IGN);
-	return bind_to_calls(e);
+	return seccomp_install_list(confine_calls,
+				    sizeof(confine_calls) / sizeof(*confine_calls), e);
 }

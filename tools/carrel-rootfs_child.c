@@ -3,13 +3,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -26,6 +22,7 @@
 #include "base/str.h"
 #include "base/sys.h"
 #include "policy/policy.h"
+#include "policy/seccomp_list.h" /* lint: macros that only lists of calls want */
 #include "tools/carrel-rootfs.h"
 #include "tools/image.h"
 
@@ -45,25 +42,9 @@ struct report {
 
 /* --- what it may do ---------------------------------------------------------------- */
 
-#define LOAD(field) \
-	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
-#define JUMP_IF(op, value, yes, no) BPF_JUMP(BPF_JMP | (op) | BPF_K, (value), (yes), (no))
-#define ANSWER(value)               BPF_STMT(BPF_RET | BPF_K, (value))
-#define ALLOW(call)                 JUMP_IF(BPF_JEQ, SYS_##call, 0, 1), ANSWER(SECCOMP_RET_ALLOW)
-#define ALLOW_WITHOUT(call, arg, bits)                                      \
-	JUMP_IF(BPF_JEQ, SYS_##call, 0, 4), LOAD(args[arg]),                \
-		JUMP_IF(BPF_JSET, (bits), 1, 0), ANSWER(SECCOMP_RET_ALLOW), \
-		ANSWER(SECCOMP_RET_KILL_PROCESS)
-#define X32_BIT 0x40000000
-
 /* Files and memory. No process, socket, mount, device, attribute or executable memory. */
 static const struct sock_filter calls[] = {
-	LOAD(arch),
-	JUMP_IF(BPF_JEQ, AUDIT_ARCH_X86_64, 1, 0),
-	ANSWER(SECCOMP_RET_KILL_PROCESS),
-	LOAD(nr),
-	JUMP_IF(BPF_JGE, X32_BIT, 0, 1),
-	ANSWER(SECCOMP_RET_KILL_PROCESS),
+	LIST_BEGIN,
 	/* for each entry */
 	ALLOW(read),
 	ALLOW(pwrite64),
@@ -103,18 +84,8 @@ static const struct sock_filter calls[] = {
 	ALLOW(restart_syscall),
 	ALLOW(rt_sigreturn),
 	ALLOW(exit_group),
-	ANSWER(SECCOMP_RET_KILL_PROCESS),
+	LIST_END,
 };
-
-static int bind_to_calls(struct err *e)
-{
-	const struct sock_fprog program = { .len = sizeof(calls) / sizeof(*calls),
-					    .filter = (struct sock_filter *)calls };
-
-	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) != 0)
-		return err_set(e, errno, "install a system call filter");
-	return 0;
-}
 
 static int limit_one(__rlimit_resource_t resource, uint64_t value, struct err *e)
 {
@@ -205,7 +176,7 @@ static int confine(const struct child_order *order, int *report, struct err *e)
 		return err_set(e, errno, "set the parent death signal");
 	if (poll(&(struct pollfd){ .fd = *report }, 1, 0) != 0)
 		return err_say(e, ESRCH, "carrel-rootfs has died meanwhile");
-	return bind_to_calls(e);
+	return seccomp_install_list(calls, sizeof(calls) / sizeof(*calls), e);
 }
 
 /* --- what it does ------------------------------------------------------------------ */
