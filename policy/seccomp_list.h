@@ -45,6 +45,11 @@
 		JUMP_IF(BPF_JEQ, (c), 1, 0), JUMP_IF(BPF_JEQ, (d), 0, 1), \
 		ANSWER(SECCOMP_RET_ALLOW), ANSWER(SECCOMP_RET_KILL_PROCESS)
 
-/* Binds the calling process to a list of `count` instructions. There is no way back. */
+/* Binds the calling thread to a list of `count` instructions. There is no way back.
+ *
+ * Must: come last, when all that the list does not allow has been done; the caller is
+ * single-threaded and has no_new_privs set (or CAP_SYS_ADMIN over its user namespace,
+ * else −EACCES). Must not: be called twice, as filters add up. On failure nothing is
+ * bound, and the caller must not go on to what it was to be confined for. */
 must_check int seccomp_install_list(const struct sock_filter *list, size_t count,
 				    struct err *e);

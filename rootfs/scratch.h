@@ -9,10 +9,10 @@
 
 /*
  * A tmpfs that was asked for is a file system of its own. The default ones are
- * directories of the skeleton, each with a mount of its own: it is file systems that the
- * kernel makes pay. Each has a shrinker, and a memory cgroup has a word for every
- * shrinker of the host; and when a cgroup goes, it is looked for in two lists of every
- * file system there is.
+ * directories of the skeleton, each with a mount of its own, because what costs is the
+ * file system. Each has a shrinker, and a memory cgroup has a word for every shrinker of
+ * the host; and when a cgroup goes, it is looked for in two lists of every file system
+ * there is.
  */
 
 /* An inode for each page, but at least so many. The kernel's own default is one for each

@@ -155,15 +155,15 @@ static bool is_known(const struct broker *b, const char *id)
 	size_t cursor = 0;
 	struct err ignored;
 
-	if (spares_have(b, slot) ||
-	    (resident_find_id(b->config, slot, recorded, &ignored) == 0 &&
-	     !strcmp(recorded, id)))
+	if (spares_have(b, slot))
 		return true;
 	while ((box = idmap_each(&b->boxes, &cursor))) {
 		if (!strcmp(box->resident.id, id))
 			return true;
 	}
-	return false;
+	/* Last, as it reads a file: at a restart nearly all have a box. */
+	return resident_find_id(b->config, slot, recorded, &ignored) == 0 &&
+	       !strcmp(recorded, id);
 }
 
 /* A group of ours whose record is damaged or gone: what lives there is out of anybody's
@@ -175,8 +175,7 @@ static int remove_unrecorded(void *context, const char *id, struct err *e)
 
 	if (is_known(b, id))
 		return 0;
-	err_ignore(str_format(order.resident.id, sizeof(order.resident.id), "%s", id) <
-		   0);
+	bug_on(str_format(order.resident.id, sizeof(order.resident.id), "%s", id) < 0);
 	log_warning("sandbox.removed", log_text("id", id),
 		    log_text("why", "it has no record"));
 	return crew_order(b->crew, &order, NULL, 0, swept, b, e);
@@ -188,7 +187,6 @@ int boxes_adopt(struct broker *b, struct err *e)
 
 	if (r == 0)
 		r = resident_each_group(b->config, &b->host, remove_unrecorded, b, e);
-
 	if (r == 0)
 		r = definition_each(
 			b->definitions,

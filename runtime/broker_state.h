@@ -291,7 +291,7 @@ must_check int box_taken_in(struct box *box, struct resident *resident, struct e
 
 /* Makes as many as the profiles want. A timer's. */
 void spares_fill(void *broker);
-/* Begins to make one the box's; false: there is none that fits. */
+/* Makes one the box's, or begins to; false: there is none that fits. */
 bool spares_bind(struct box *box);
 bool spares_know(const struct broker *b, pid_t pid);
 bool spares_have(const struct broker *b, uint32_t slot);

@@ -348,6 +348,46 @@ static void ends_have_addresses_neighbours_and_a_route(void **state)
 	in_netns(look_at_addresses);
 }
 
+/* The other end comes up while the wait is on. */
+static void wait_for_the_other_end(void)
+{
+	struct pair p = make_veth();
+	auto_nl_batch b = { 0 };
+	struct err e = { 0 };
+	struct pollfd begun;
+	struct link_end end;
+	int fds[2], status;
+	pid_t pid;
+
+	enter(p.host);
+	end = host_end();
+	link_up(&b, end.index);
+	send_batch(p.route_host, &b);
+	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+	pid = fork();
+	if (pid == 0) {
+		usleep(50000);
+		link_up(&b, LINK_INSIDE);
+		_exit(write(fds[1], "", 1) != 1 || nl_send(p.route, &b, &e) != 0);
+	}
+	assert_true(pid > 0);
+	assert_int_equal(link_wait(p.route_host, end.index, end.name, &e), 0);
+	begun = (struct pollfd){ .fd = fds[0], .events = POLLIN };
+	assert_int_equal(poll(&begun, 1, 0), 1);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(link_wait(p.route_host, 77, "none", &e), -ENODEV);
+	close(fds[0]);
+	close(fds[1]);
+	close_pair(&p);
+}
+
+static void wait_ends_when_the_other_end_is_up(void **state)
+{
+	(void)state;
+	in_netns(wait_for_the_other_end);
+}
+
 static void connect_wrongly(void)
 {
 	static const struct ip elsewhere = { AF_INET, { 192, 0, 2, 1 } };
@@ -519,6 +559,7 @@ int main(void)
 		cmocka_unit_test(ends_are_hardened_by_sysctl),
 		cmocka_unit_test(interfaces_to_come_are_hardened_in_one_namespace),
 		cmocka_unit_test(ends_have_addresses_neighbours_and_a_route),
+		cmocka_unit_test(wait_ends_when_the_other_end_is_up),
 		cmocka_unit_test(refused_messages_are_named),
 		cmocka_unit_test(packets_go_over_at_once),
 		cmocka_unit_test(sysctls_are_read_and_written),
