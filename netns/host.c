@@ -120,12 +120,15 @@ static int fill_pool(struct nl_batch *b, const struct cidr *pool, const char *se
 	return r;
 }
 
-static int fill_deny(struct nl_batch *b, const struct ip_ranges *operators,
-		     const char *set, struct err *e)
+/* With what is never opened: who has no exceptions meets one list instead of two. */
+static int fill_deny(struct nl_batch *b, const struct netns_settings *s,
+		     const struct ip_ranges *operators, const char *set, struct err *e)
 {
 	struct ip_ranges ranges = { .family = operators->family };
 	int r = lists_add_denied(&ranges, e);
 
+	if (r == 0)
+		r = lists_add_never(&ranges, s, e);
 	if (r == 0)
 		r = ip_ranges_add_all(&ranges, operators->list, operators->count, e);
 	if (r == 0)
@@ -159,9 +162,9 @@ static int fill(struct nl_batch *b, const struct netns_settings *s, uint32_t num
 	if (r == 0)
 		r = fill_never(b, AF_INET6, s, "never6", e);
 	if (r == 0)
-		r = fill_deny(b, &s->deny4, "deny4", e);
+		r = fill_deny(b, s, &s->deny4, "deny4", e);
 	if (r == 0)
-		r = fill_deny(b, &s->deny6, "deny6", e);
+		r = fill_deny(b, s, &s->deny6, "deny6", e);
 	if (r < 0)
 		return r;
 	fill_dns(b, s);

@@ -19,6 +19,9 @@ enum {
 	 * all holds, and those with resolvers, exceptions or denials of their own. */
 	RULESET_GROUP = 0xca55e1,
 	RULESET_GROUP_SPECIAL,
+	/* What both have in common: one comparison, for each packet, where a range of two
+	 * takes several. */
+	RULESET_GROUP_BITS = 0xfffffffc,
 	/* Stand for a sandbox's limits until they are known. */
 	RULESET_FLOWS = 0xc0de0001,
 	RULESET_RATE = 0xc0de0002,

@@ -115,52 +115,57 @@ void if_in_loopback(struct nftnl_rule *r)
 	compare_u32(r, NFT_CMP_EQ, 1);
 }
 
-/* Two groups at most: equal where they are one, a range otherwise. */
-static void compare_group(struct nftnl_rule *r, uint32_t key, uint32_t first,
-			  uint32_t last, bool invert)
+/* Leaves only those bits. */
+static void mask(struct nftnl_rule *r, uint32_t len, uint32_t bits)
 {
-	/* Ranges are compared as bytes, from the most significant on. */
-	uint32_t from = htonl(first), to = htonl(last);
-	struct nftnl_expr *x;
+	const uint32_t none = 0;
+	struct nftnl_expr *x = expr("bitwise");
 
+	nftnl_expr_set_u32(x, NFTNL_EXPR_BITWISE_SREG, NFT_REG_1);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_BITWISE_DREG, NFT_REG_1);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_BITWISE_OP, NFT_BITWISE_BOOL);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_BITWISE_LEN, len);
+	nftnl_expr_set(x, NFTNL_EXPR_BITWISE_MASK, &bits, len);
+	nftnl_expr_set(x, NFTNL_EXPR_BITWISE_XOR, &none, len);
+	nftnl_rule_add_expr(r, x);
+}
+
+/* Are any of those bits set? */
+static void compare_bits(struct nftnl_rule *r, uint32_t len, uint32_t bits, bool invert)
+{
+	const uint32_t none = 0;
+
+	mask(r, len, bits);
+	compare(r, invert ? NFT_CMP_EQ : NFT_CMP_NEQ, &none, len);
+}
+
+static void compare_group(struct nftnl_rule *r, uint32_t key, uint32_t group,
+			  uint32_t bits, bool invert)
+{
 	load_meta(r, key, NFT_REG_1);
-	if (first == last) {
-		compare_u32(r, invert ? NFT_CMP_NEQ : NFT_CMP_EQ, first);
-		return;
-	}
-	x = expr("byteorder");
-	nftnl_expr_set_u32(x, NFTNL_EXPR_BYTEORDER_SREG, NFT_REG_1);
-	nftnl_expr_set_u32(x, NFTNL_EXPR_BYTEORDER_DREG, NFT_REG_1);
-	nftnl_expr_set_u32(x, NFTNL_EXPR_BYTEORDER_OP, NFT_BYTEORDER_HTON);
-	nftnl_expr_set_u32(x, NFTNL_EXPR_BYTEORDER_LEN, 4);
-	nftnl_expr_set_u32(x, NFTNL_EXPR_BYTEORDER_SIZE, 4);
-	nftnl_rule_add_expr(r, x);
-	x = expr("range");
-	nftnl_expr_set_u32(x, NFTNL_EXPR_RANGE_SREG, NFT_REG_1);
-	nftnl_expr_set_u32(x, NFTNL_EXPR_RANGE_OP, invert ? NFT_RANGE_NEQ : NFT_RANGE_EQ);
-	nftnl_expr_set(x, NFTNL_EXPR_RANGE_FROM_DATA, &from, sizeof(from));
-	nftnl_expr_set(x, NFTNL_EXPR_RANGE_TO_DATA, &to, sizeof(to));
-	nftnl_rule_add_expr(r, x);
+	if (bits != UINT32_MAX)
+		mask(r, sizeof(bits), bits);
+	compare_u32(r, invert ? NFT_CMP_NEQ : NFT_CMP_EQ, group & bits);
 }
 
-void if_in_group(struct nftnl_rule *r, uint32_t first, uint32_t last)
+void if_in_group(struct nftnl_rule *r, uint32_t group, uint32_t bits)
 {
-	compare_group(r, NFT_META_IIFGROUP, first, last, false);
+	compare_group(r, NFT_META_IIFGROUP, group, bits, false);
 }
 
-void if_not_in_group(struct nftnl_rule *r, uint32_t first, uint32_t last)
+void if_not_in_group(struct nftnl_rule *r, uint32_t group, uint32_t bits)
 {
-	compare_group(r, NFT_META_IIFGROUP, first, last, true);
+	compare_group(r, NFT_META_IIFGROUP, group, bits, true);
 }
 
-void if_out_group(struct nftnl_rule *r, uint32_t first, uint32_t last)
+void if_out_group(struct nftnl_rule *r, uint32_t group, uint32_t bits)
 {
-	compare_group(r, NFT_META_OIFGROUP, first, last, false);
+	compare_group(r, NFT_META_OIFGROUP, group, bits, false);
 }
 
-void if_not_out_group(struct nftnl_rule *r, uint32_t first, uint32_t last)
+void if_not_out_group(struct nftnl_rule *r, uint32_t group, uint32_t bits)
 {
-	compare_group(r, NFT_META_OIFGROUP, first, last, true);
+	compare_group(r, NFT_META_OIFGROUP, group, bits, true);
 }
 
 void if_family_in(struct nftnl_rule *r, const char *set)
@@ -200,28 +205,12 @@ void if_icmp_type(struct nftnl_rule *r, uint8_t type)
 	compare_u8(r, NFT_CMP_EQ, type);
 }
 
-/* Compares what the bits leave with zero. */
-static void mask(struct nftnl_rule *r, uint32_t len, uint32_t op, uint32_t bits)
-{
-	const uint32_t none = 0;
-	struct nftnl_expr *x = expr("bitwise");
-
-	nftnl_expr_set_u32(x, NFTNL_EXPR_BITWISE_SREG, NFT_REG_1);
-	nftnl_expr_set_u32(x, NFTNL_EXPR_BITWISE_DREG, NFT_REG_1);
-	nftnl_expr_set_u32(x, NFTNL_EXPR_BITWISE_OP, NFT_BITWISE_BOOL);
-	nftnl_expr_set_u32(x, NFTNL_EXPR_BITWISE_LEN, len);
-	nftnl_expr_set(x, NFTNL_EXPR_BITWISE_MASK, &bits, len);
-	nftnl_expr_set(x, NFTNL_EXPR_BITWISE_XOR, &none, len);
-	nftnl_rule_add_expr(r, x);
-	compare(r, op, &none, len);
-}
-
 void if_tcp_reset(struct nftnl_rule *r)
 {
 	enum { FLAGS_OFFSET = 13, RST = 4 };
 
 	load_payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, FLAGS_OFFSET, 1, NFT_REG_1);
-	mask(r, 1, NFT_CMP_NEQ, RST);
+	compare_bits(r, 1, RST, false);
 }
 
 void if_source_in(struct nftnl_rule *r, int family, const char *set)
@@ -296,13 +285,13 @@ static void load_ct(struct nftnl_rule *r, uint32_t key)
 void if_state(struct nftnl_rule *r, uint32_t bits)
 {
 	load_ct(r, NFT_CT_STATE);
-	mask(r, 4, NFT_CMP_NEQ, bits);
+	compare_bits(r, 4, bits, false);
 }
 
 void if_not_translated(struct nftnl_rule *r)
 {
 	load_ct(r, NFT_CT_STATUS);
-	mask(r, 4, NFT_CMP_EQ, IPS_DST_NAT);
+	compare_bits(r, 4, IPS_DST_NAT, true);
 }
 
 void if_flows_over(struct nftnl_rule *r, uint32_t flows)

@@ -2,9 +2,9 @@
 /* The rules on the host, in the order in which a packet meets them. */
 #include "netns/ruleset_common.h"
 
-#define SANDBOXES RULESET_GROUP, RULESET_GROUP_SPECIAL
-#define SPECIAL   RULESET_GROUP_SPECIAL, RULESET_GROUP_SPECIAL
-#define ORDINARY  RULESET_GROUP, RULESET_GROUP
+#define SANDBOXES RULESET_GROUP, RULESET_GROUP_BITS
+#define SPECIAL   RULESET_GROUP_SPECIAL, UINT32_MAX
+#define ORDINARY  RULESET_GROUP, UINT32_MAX
 
 #ifdef CARREL_TEST_NO_HOST_RULES
 static const bool without_host = true;
@@ -16,6 +16,7 @@ static void add_host_sets(struct ruleset *rs, const struct family *f)
 {
 	add_set(rs, f->pool, SET_RANGES, KEY(f->address));
 	add_set(rs, f->dns, SET_KEYS, KEY(f->address));
+	/* What no exception opens; and that with what all are denied. */
 	add_set(rs, f->never, SET_RANGES, KEY(f->address));
 	add_set(rs, f->deny, SET_RANGES, KEY(f->address));
 	add_set(rs, f->dns_of, SET_KEYS, KEY("ifname", f->address));
@@ -24,14 +25,10 @@ static void add_host_sets(struct ruleset *rs, const struct family *f)
 }
 
 /* What both kinds of sandboxes have in common once it is no question of names. */
-static void refuse_host_and_platform(struct ruleset *rs, const struct family *f,
-				     const char *chain)
+static void refuse_host(struct ruleset *rs, const char *chain)
 {
-	struct nftnl_rule *r;
+	struct nftnl_rule *r = rule(chain, "the host's own addresses");
 
-	go_if_destination_in(rs, f, chain, f->never, "platform and other sandboxes",
-			     "refuse");
-	r = rule(chain, "the host's own addresses");
 	if_destination_type_not_unicast(r);
 	go_to(r, "refuse");
 	add_rule(rs, r);
@@ -51,7 +48,7 @@ static void add_ordinary(struct ruleset *rs, const struct family *f)
 	if_destination_in(r, f->number, f->dns);
 	accept_it(r);
 	add_rule(rs, r);
-	refuse_host_and_platform(rs, f, f->ports);
+	refuse_host(rs, f->ports);
 	go_if_destination_in(rs, f, f->ports, f->deny, "blocklist", "refuse");
 	finally_accept(rs, f->ports, "the rest of the world");
 }
@@ -70,7 +67,9 @@ static void add_special(struct ruleset *rs, const struct family *f)
 	if_own_resolver(r, f);
 	accept_it(r);
 	add_rule(rs, r);
-	refuse_host_and_platform(rs, f, f->special);
+	go_if_destination_in(rs, f, f->special, f->never, "platform and other sandboxes",
+			     "refuse");
+	refuse_host(rs, f->special);
 	r = rule(f->special, "exceptions");
 	if_in_name_destination_port_in(r, f->number, f->allow_of);
 	accept_it(r);
@@ -156,18 +155,11 @@ static void add_host_input(struct ruleset *rs)
 /* The host may have translated the destination since "prerouting" (N-05). */
 static void refuse_translated(struct ruleset *rs, const struct family *f)
 {
-	const struct {
-		const char *set, *comment;
-	} lists[] = { { f->never, "platform and other sandboxes" },
-		      { f->deny, "blocklist" } };
-	struct nftnl_rule *r;
+	struct nftnl_rule *r = rule_for(f, "from_sandbox", "blocklist");
 
-	for (unsigned i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
-		r = rule_for(f, "from_sandbox", lists[i].comment);
-		if_destination_in(r, f->number, lists[i].set);
-		go_to(r, "refuse");
-		add_rule(rs, r);
-	}
+	if_destination_in(r, f->number, f->deny);
+	go_to(r, "refuse");
+	add_rule(rs, r);
 	r = rule_for(f, "from_sandbox", "blocklist of its own");
 	if_in_group(r, SPECIAL);
 	if_in_name_destination_in(r, f->number, f->deny_of);
@@ -177,8 +169,15 @@ static void refuse_translated(struct ruleset *rs, const struct family *f)
 
 static void add_forward_out(struct ruleset *rs)
 {
-	struct nftnl_rule *r = rule("from_sandbox", "not from sandbox to sandbox");
+	/* What has been denied since is refused before it gets here. No sandbox is behind
+	 * an uplink. */
+	struct nftnl_rule *r = rule("from_sandbox", "flows that are there already");
 
+	if_state(r, ESTABLISHED);
+	if_out_name_in(r, "uplinks");
+	accept_it(r);
+	add_rule(rs, r);
+	r = rule("from_sandbox", "not from sandbox to sandbox");
 	if_out_group(r, SANDBOXES);
 	drop_it(r);
 	add_rule(rs, r);
@@ -186,12 +185,6 @@ static void add_forward_out(struct ruleset *rs)
 	r = rule("from_sandbox", "nothing that makes no sense");
 	if_state(r, INVALID);
 	drop_it(r);
-	add_rule(rs, r);
-	/* What has been denied since is refused before it gets here. */
-	r = rule("from_sandbox", "flows that are there already");
-	if_state(r, ESTABLISHED);
-	if_out_name_in(r, "uplinks");
-	accept_it(r);
 	add_rule(rs, r);
 	for (int i = 0; i < 2; i++) {
 		accept_resolvers(rs, &families[i], "from_sandbox");

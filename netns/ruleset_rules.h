@@ -45,14 +45,14 @@ void clear_rules(struct ruleset *rs);
 struct nftnl_rule *rule(const char *chain, const char *comment);
 void add_rule(struct ruleset *rs, struct nftnl_rule *r);
 
-/* Conditions. `family` is 4 or 6. */
+/* Conditions. `family` is 4 or 6; of a group only those bits are compared. */
 void if_family(struct nftnl_rule *r, int family);
 void if_out_loopback(struct nftnl_rule *r);
 void if_in_loopback(struct nftnl_rule *r);
-void if_in_group(struct nftnl_rule *r, uint32_t first, uint32_t last);
-void if_not_in_group(struct nftnl_rule *r, uint32_t first, uint32_t last);
-void if_out_group(struct nftnl_rule *r, uint32_t first, uint32_t last);
-void if_not_out_group(struct nftnl_rule *r, uint32_t first, uint32_t last);
+void if_in_group(struct nftnl_rule *r, uint32_t group, uint32_t bits);
+void if_not_in_group(struct nftnl_rule *r, uint32_t group, uint32_t bits);
+void if_out_group(struct nftnl_rule *r, uint32_t group, uint32_t bits);
+void if_not_out_group(struct nftnl_rule *r, uint32_t group, uint32_t bits);
 void if_family_in(struct nftnl_rule *r, const char *set);
 void if_in_name_in(struct nftnl_rule *r, const char *set);
 void if_out_name_in(struct nftnl_rule *r, const char *set);
