@@ -241,7 +241,8 @@ static int make_all(const struct cgroup_place *place, const char *id,
 	return r;
 }
 
-int cgroup_exec_prepare(const struct cgroup_place *place, const char *id, struct err *e)
+int cgroup_exec_prepare(const struct cgroup_place *place, const char *id,
+			struct cgroup_exec *ret, struct err *e)
 {
 	static const struct cgroup_limits none;
 	struct cgroup_exec x = CGROUP_EXEC_NONE;
@@ -250,7 +251,10 @@ int cgroup_exec_prepare(const struct cgroup_place *place, const char *id, struct
 	/* From here on, the command itself may be at it, and take what there is. */
 	if (r == 0)
 		r = make_all(place, id, &none, true, &x, e);
-	cgroup_exec_close(&x);
+	if (r < 0)
+		cgroup_exec_close(&x);
+	else
+		*ret = x;
 	return r;
 }
 

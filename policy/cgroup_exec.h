@@ -71,10 +71,11 @@ must_check int cgroup_exec_create(const struct cgroup_place *place, const char *
 				  struct cgroup_exec *ret, struct err *e);
 
 /* Makes groups for a command to come, whose cgroup_exec_create() says that they may be
- * there: it takes what there is and makes the rest, also while this is at work. What is
- * left of it after a failure is for cgroup_exec_remove(). */
+ * there: it takes what there is and makes the rest, also while this is at work. *ret is
+ * for cgroup_exec_close(). What is left of it after a failure is for
+ * cgroup_exec_remove(). */
 must_check int cgroup_exec_prepare(const struct cgroup_place *place, const char *id,
-				   struct err *e);
+				   struct cgroup_exec *ret, struct err *e);
 
 /* Opens those that are there, but for `tasks`. −ENOENT: none has that name. */
 must_check int cgroup_exec_open(const struct cgroup_place *place, const char *id,

@@ -235,19 +235,24 @@ int cgroup_watch_oom_of(const struct cgroup_host *host, const int *dirs, const c
 	return 0;
 }
 
-/* The number behind `key ` in a flat-keyed file; 0 when the file or the key is absent. */
-static uint64_t read_key(int dir, const char *file, const char *key)
+/* The number behind `key ` in the text of a flat-keyed file; 0 when the key is absent. */
+static uint64_t find_key(const char *text, const char *key)
 {
-	char text[4096];
 	size_t len = strlen(key);
 
-	if (fd_read_at(dir, file, text, sizeof(text)) < 0)
-		return 0;
 	for (const char *p = text; p; p = strchr(p, '\n'), p = p ? p + 1 : NULL) {
 		if (!strncmp(p, key, len) && p[len] == ' ')
 			return strtoull(p + len + 1, NULL, 10);
 	}
 	return 0;
+}
+
+/* Likewise in the file; 0 when that is absent, too. */
+static uint64_t read_key(int dir, const char *file, const char *key)
+{
+	char text[4096];
+
+	return fd_read_at(dir, file, text, sizeof(text)) < 0 ? 0 : find_key(text, key);
 }
 
 static uint64_t read_number(int dir, const char *file)
@@ -264,11 +269,13 @@ int cgroup_count(const struct cgroup_host *host, const int *dirs, int cpu,
 	int memory = cgroup_tree_of(host, CGROUP_MEMORY),
 	    pids = cgroup_tree_of(host, CGROUP_PIDS);
 	struct cgroup_usage u = { 0 };
+	char text[4096];
+	ssize_t n = fd_read_at(cpu, "cpu.stat", text, sizeof(text));
 
-	if (faccessat(cpu, "cpu.stat", R_OK, 0) < 0)
-		return err_set(e, errno, "read cpu.stat");
-	u.cpu_user_us = read_key(cpu, "cpu.stat", "user_usec");
-	u.cpu_sys_us = read_key(cpu, "cpu.stat", "system_usec");
+	if (n < 0)
+		return err_set(e, (int)-n, "read cpu.stat");
+	u.cpu_user_us = find_key(text, "user_usec");
+	u.cpu_sys_us = find_key(text, "system_usec");
 	if (memory == 0) {
 		u.memory_peak = read_number(dirs[0], "memory.peak");
 		u.oom_kills = read_key(dirs[0], "memory.events", "oom_kill");

@@ -44,6 +44,7 @@ int box_new(struct broker *b, pool_id id, struct definition *definition, struct 
 	box->died = (struct watch){ .ready = see_death, .context = box };
 	box->again = (struct timer){ .due = remove_again, .context = box };
 	box->unprepare = (struct timer){ .due = exec_unprepare, .context = box };
+	box->tidy = (struct timer){ .due = exec_tidy, .context = box };
 	LIST_INIT(&box->execs);
 	*ret = box;
 	return 0;
@@ -60,6 +61,7 @@ void box_free(struct box *box)
 	loop_clear_timer(b->loop, &box->again);
 	loop_clear_timer(b->loop, &box->sweep);
 	loop_clear_timer(b->loop, &box->unprepare);
+	loop_clear_timer(b->loop, &box->tidy);
 	resident_close(&box->resident);
 	definition_free(&box->definition);
 	free(box->failure);

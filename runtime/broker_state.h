@@ -72,18 +72,20 @@ struct exec {
 	unsigned fd_count;
 	struct resident_exec running;
 	struct watch ended, oom;
-	struct timer deadline, oom_look, removal, forget;
+	struct timer deadline, oom_look, forget;
 	uint64_t number; /* in its id */
+	uint64_t prepares; /* number whose groups the worker that starts it makes; 0: none
+			    */
 	uint64_t oom_until;
 	uint64_t started_ms; /* CLOCK_MONOTONIC */
 	uint64_t asked_ms; /* likewise, when the pool admitted it */
 	uint64_t started_at; /* ms since 1970 */
-	uint32_t removal_delay;
 	bool counted; /* by the pool */
 	bool killed; /* by us, for `reason` */
 	bool lost; /* its sandbox has died before it had begun */
 	bool again; /* it is begun for the second time */
 	bool waited; /* somebody has had its result, or nobody shall */
+	bool leaves; /* its groups are to be removed */
 	enum wire_reason reason;
 	struct wire_result result;
 };
@@ -104,6 +106,10 @@ struct box {
 	uint64_t next_exec; /* number in the ids of execs */
 	uint64_t prepared; /* number whose groups are there, or being made; 0: none */
 	struct timer unprepare; /* they go if nobody comes */
+	struct timer tidy; /* groups of those that have ended go */
+	uint32_t tidy_delay; /* ms, while some are not empty yet */
+	bool tidying; /* a worker is at it, */
+	uint64_t tidy_first; /* from this number on */
 	struct pending *holder; /* whose end is its end; NULL: nobody's */
 	uint64_t inspecting; /* cookie of who waits for that; 0: nobody */
 	uint64_t used_at; /* ms since 1970 */
@@ -309,10 +315,6 @@ must_check int exec_new(struct box *box, const struct wire_exec *asked, int *fds
 			unsigned count, struct exec **ret, struct err *e);
 /* The pool has admitted it. */
 void exec_begin(struct exec *x);
-/* Has the groups of the next command made. */
-void exec_prepare_next(struct box *box);
-/* A timer's: takes them away again. */
-void exec_unprepare(void *box);
 /* Ends it for that reason; the result follows when it is gone. */
 void exec_kill(struct exec *x, enum wire_reason reason);
 /* PID 1 of its sandbox has died. */
@@ -321,7 +323,25 @@ void exec_lose(struct exec *x);
 void exec_cancel(struct exec *x);
 /* Before it has been admitted, or after its end. */
 void exec_free(struct exec *x);
+/* Has it ended, and does nobody want its result any more? It is only waiting to be freed.
+ */
+bool exec_is_over(const struct exec *x);
+/* One of that id that is not over, or NULL. */
 struct exec *exec_find(const struct box *box, const char *id);
+
+/* --- execs_groups.c */
+
+/* One that has ended: its groups are removed before long. Then it is freed or, if it is a
+ * detached one, kept for a while. */
+void exec_leave(struct exec *x);
+/* A timer's: removes groups of commands that have ended. */
+void exec_tidy(void *box);
+/* Says in the order that starts a command whose groups are made (its own perhaps, and
+ * those of the next one); takes note that the order has been carried out, or has not. */
+void exec_prepare_next(struct exec *x, struct worker_order *order);
+void exec_prepared_next(struct exec *x);
+/* A timer's: takes away what was made for a command to come. */
+void exec_unprepare(void *box);
 
 /* --- execs_strings.c */
 

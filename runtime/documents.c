@@ -70,7 +70,7 @@ char *document_execs(const struct box *box)
 	LIST_FOREACH(x, &box->execs, next) {
 		json_t *argv, *o;
 
-		if (x->state == EXEC_ENDED && (!x->asked.detach || x->waited))
+		if (exec_is_over(x))
 			continue;
 		argv = x->argv_text ? json_loads(x->argv_text, 0, NULL) : NULL;
 		o = json_pack("{s:s, s:s, s:o, s:b, s:b, s:I}", "id", x->id, "sandbox",

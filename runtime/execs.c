@@ -21,9 +21,6 @@
 enum {
 	OOM_LOOK_MS = 2000, /* how long a kill may follow its announcement (v1) */
 	OOM_STEP_MS = 5,
-	REMOVAL_MAX_MS = 1000, /* between two tries */
-	FORGET_MS = 600000, /* how long the result of a detached one is kept */
-	KEPT_MAX = 64, /* such results of a sandbox */
 };
 
 /* --- making and freeing ------------------------------------------------------------ */
@@ -52,7 +49,6 @@ void exec_free(struct exec *x)
 	loop_unwatch(loop, &x->oom);
 	loop_clear_timer(loop, &x->deadline);
 	loop_clear_timer(loop, &x->oom_look);
-	loop_clear_timer(loop, &x->removal);
 	loop_clear_timer(loop, &x->forget);
 	resident_exec_close(&x->running);
 	LIST_REMOVE(x, next);
@@ -64,13 +60,7 @@ static void die(void *context, uint32_t events);
 static void hear_oom(void *context, uint32_t events);
 static void expire(void *context);
 static void look_at_oom(void *context);
-static void remove_groups(void *context);
 static void forget(void *context);
-
-static void name_exec(char *id, uint64_t number)
-{
-	bug_on(str_format(id, WIRE_EXEC_MAX + 1, "x%" PRIu64, number) < 0);
-}
 
 int exec_new(struct box *box, const struct wire_exec *asked, int *fds, unsigned count,
 	     struct exec **ret, struct err *e)
@@ -94,12 +84,11 @@ int exec_new(struct box *box, const struct wire_exec *asked, int *fds, unsigned 
 	x->oom = (struct watch){ .ready = hear_oom, .context = x };
 	x->deadline = (struct timer){ .due = expire, .context = x };
 	x->oom_look = (struct timer){ .due = look_at_oom, .context = x };
-	x->removal = (struct timer){ .due = remove_groups, .context = x };
 	x->forget = (struct timer){ .due = forget, .context = x };
 	LIST_INIT(&x->waiters);
 	LIST_INSERT_HEAD(&box->execs, x, next);
 	x->number = ++box->next_exec;
-	name_exec(x->id, x->number);
+	worker_name_exec(x->id, x->number);
 	r = exec_complete_strings(x, e);
 	if (r < 0) {
 		exec_free(x);
@@ -115,9 +104,14 @@ struct exec *exec_find(const struct box *box, const char *id)
 
 	LIST_FOREACH(x, &box->execs, next) {
 		if (!strcmp(x->id, id))
-			return x;
+			return exec_is_over(x) ? NULL : x;
 	}
 	return NULL;
+}
+
+bool exec_is_over(const struct exec *x)
+{
+	return x->state == EXEC_ENDED && (x->waited || !x->asked.detach);
 }
 
 /* --- the result -------------------------------------------------------------------- */
@@ -223,78 +217,13 @@ static void die(void *context, uint32_t events)
 	read_usage(x);
 	judge(x, &info);
 	conclude(x);
-	x->removal_delay = 1;
-	remove_groups(x);
+	exec_leave(x);
 	broker_work(b);
 }
 
 static void forget(void *context)
 {
 	exec_free(context);
-}
-
-/* Who never waits for any must not fill the memory. */
-static void make_room(const struct box *box)
-{
-	struct exec *x, *oldest = NULL;
-	unsigned count = 0;
-
-	LIST_FOREACH(x, &box->execs, next) {
-		if (!x->forget.place)
-			continue;
-		count++;
-		if (!oldest || x->forget.at <= oldest->forget.at)
-			oldest = x;
-	}
-	if (count >= KEPT_MAX)
-		exec_free(oldest);
-}
-
-static void end_of_groups(struct exec *x)
-{
-	struct broker *b = x->broker;
-	struct err e;
-
-	resident_exec_close(&x->running);
-	make_room(x->box);
-	if (!x->asked.detach || x->waited ||
-	    loop_set_timer(b->loop, &x->forget, loop_now(b->loop) + FORGET_MS, &e) < 0)
-		exec_free(x);
-}
-
-/* Again and again, until everybody has left. */
-static void removed(void *context, const struct worker_result *result, int *fds,
-		    unsigned count)
-{
-	struct exec *x = context;
-	struct box *box = x->box;
-	struct broker *b = x->broker;
-	struct err e;
-
-	(void)fds;
-	(void)count;
-	if (result->code == -EBUSY && box->alive &&
-	    loop_set_timer(b->loop, &x->removal, loop_now(b->loop) + x->removal_delay,
-			   &e) == 0) {
-		if (x->removal_delay < REMOVAL_MAX_MS)
-			x->removal_delay *= 2;
-	} else {
-		end_of_groups(x);
-	}
-	box_order_done(box);
-}
-
-/* By a worker: it takes as long as a command does. What has died with its sandbox is
- * removed with that. */
-static void remove_groups(void *context)
-{
-	struct exec *x = context;
-	struct worker_order order = { .type = WORKER_TIDY };
-	struct err e;
-
-	memcpy(order.exec_id, x->id, sizeof(order.exec_id));
-	if (!x->box->alive || box_order(x->box, &order, NULL, 0, removed, x, &e) < 0)
-		end_of_groups(x);
 }
 
 /* --- the start --------------------------------------------------------------------- */
@@ -310,8 +239,7 @@ static void end_rest(struct exec *x)
 		err_ignore(resident_exec_kill(&rest, &e) < 0);
 	resident_exec_close(&rest);
 	x->waited = true;
-	x->removal_delay = 1;
-	remove_groups(x);
+	exec_leave(x);
 }
 
 static void fail(struct exec *x, int status, const char *why)
@@ -405,6 +333,7 @@ static void started(void *context, const struct worker_result *result, int *fds,
 	auto_fd master = -1;
 	struct err e;
 
+	exec_prepared_next(x);
 	if (result->code < 0) {
 		fail_start(x, result);
 		box_order_done(box);
@@ -435,56 +364,7 @@ static void started(void *context, const struct worker_result *result, int *fds,
 	if (x->killed)
 		err_ignore(resident_exec_kill(&x->running, &e) < 0);
 	tell_started(x, master >= 0 ? &master : NULL);
-	exec_prepare_next(box);
 	box_order_done(box);
-}
-
-/* --- what comes next --------------------------------------------------------------- */
-
-enum { UNPREPARE_MS = 3000 }; /* a sandbox whose next command does not come is idle */
-
-static void prepared(void *context, const struct worker_result *result, int *fds,
-		     unsigned count)
-{
-	/* If it has failed, the command makes what is missing. */
-	(void)result;
-	(void)fds;
-	(void)count;
-	box_order_done(context);
-}
-
-void exec_prepare_next(struct box *box)
-{
-	struct worker_order order = { .type = WORKER_PREPARE };
-	struct broker *b = box->broker;
-	struct err e;
-
-	if (box->prepared > box->next_exec || !box->alive)
-		return;
-	/* Of a command that was never started. */
-	exec_unprepare(box);
-	name_exec(order.exec_id, box->next_exec + 1);
-	if (loop_set_timer(b->loop, &box->unprepare, loop_now(b->loop) + UNPREPARE_MS,
-			   &e) < 0 ||
-	    box_order(box, &order, NULL, 0, prepared, box, &e) < 0)
-		return;
-	box->prepared = box->next_exec + 1;
-}
-
-void exec_unprepare(void *context)
-{
-	struct box *box = context;
-	struct worker_order order = { .type = WORKER_TIDY };
-	struct err e;
-
-	if (!box->prepared || !box->alive)
-		return;
-	name_exec(order.exec_id, box->prepared);
-	/* Nobody may take them from now on. */
-	if (box->next_exec < box->prepared)
-		box->next_exec = box->prepared;
-	box->prepared = 0;
-	err_ignore(box_order(box, &order, NULL, 0, prepared, box, &e) < 0);
 }
 
 void exec_begin(struct exec *x)
@@ -499,14 +379,14 @@ void exec_begin(struct exec *x)
 	x->state = EXEC_STARTING;
 	x->box->used_at = broker_time();
 	memcpy(order.exec_id, x->id, sizeof(order.exec_id));
-	order.prepared = x->number == x->box->prepared;
-	if (order.prepared)
-		x->box->prepared = 0;
+	exec_prepare_next(x, &order);
 	fds[count++] = x->strings;
 	for (unsigned i = 0; i < x->fd_count; i++)
 		fds[count++] = x->fds[i];
-	if (box_order(x->box, &order, fds, count, started, x, &e) < 0)
+	if (box_order(x->box, &order, fds, count, started, x, &e) < 0) {
+		exec_prepared_next(x);
 		fail(x, RUN_STATUS_FAILED, e.msg);
+	}
 }
 
 /* --- the end ----------------------------------------------------------------------- */

@@ -152,6 +152,16 @@ struct resident_command {
 	bool prepared; /* its groups may be there: resident_exec_prepare() */
 };
 
+/* Groups of a command to come, opened by who has made them. */
+struct resident_prepared {
+	char sandbox[CGROUP_NAME_MAX], id[WIRE_EXEC_MAX + 1]; /* "": of none */
+	struct cgroup_exec groups;
+	int oom; /* see struct resident_exec */
+};
+
+#define RESIDENT_PREPARED_NONE \
+	((struct resident_prepared){ .groups = CGROUP_EXEC_NONE, .oom = -1 })
+
 /* A running (or ended) command. */
 struct resident_exec {
 	char id[WIRE_EXEC_MAX + 1];
@@ -163,7 +173,8 @@ struct resident_exec {
 #define RESIDENT_EXEC_NONE \
 	((struct resident_exec){ .main = PROCESS_NONE, .cgroup = -1, .oom = -1 })
 
-/* Makes the exec's groups and starts the command in them, with the same posture as that
+/* Makes the exec's groups, or takes those of `prepared` if they are for this command, and
+ * starts the command in them, with the same posture as that
  * of `carrel run`. Returns when it has exec'ed or failed. The process is a child of the
  * *parent* of the calling worker, and is killed when that dies; blocks. *ret is for
  * resident_exec_close(). On failure nothing is left but, until that parent waits for it,
@@ -175,6 +186,7 @@ struct resident_exec {
 must_check int resident_exec_start(const struct resident *r,
 				   const struct cgroup_host *host,
 				   const struct resident_command *command,
+				   struct resident_prepared *prepared,
 				   struct resident_exec *ret, int *ret_status,
 				   struct err *e);
 
@@ -197,10 +209,15 @@ must_check int resident_exec_usage(const struct resident *r,
 				   struct cgroup_usage *ret, struct err *e);
 
 /* Makes the groups of a command to come, which is then started sooner. Empty ones cost
- * memory: resident_exec_remove() takes them away. Does not block. */
+ * memory: resident_exec_remove() takes them away. *ret, which must be none, is for
+ * resident_prepared_close(); without it, whoever starts the command opens what is there.
+ * Does not block. */
 must_check int resident_exec_prepare(const struct resident *r,
 				     const struct cgroup_host *host, const char *id,
-				     struct err *e);
+				     struct resident_prepared *ret, struct err *e);
+
+/* Closes the descriptors; the groups stay. */
+void resident_prepared_close(struct resident_prepared *p);
 
 /* Removes its groups. −EBUSY: somebody is still dying in there; to be tried again. Does
  * not block. */

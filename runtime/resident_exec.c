@@ -231,15 +231,33 @@ static int start_in(const struct resident *r, const struct cgroup_place *place,
 	int code = resident_host_ids(r, c->command->uid, c->command->gid, &c->host_uid,
 				     &c->host_gid, e);
 
-	if (code == 0)
+	if (code == 0 && x->oom < 0)
 		code = cgroup_exec_watch_oom(place, groups, &x->oom, e);
 	if (code == 0)
 		code = clone_inside(c, &x->main, e);
 	return code == 0 ? judge(c, ret_status, e) : code;
 }
 
+/* Limits want groups in more hierarchies. */
+static bool is_for(const struct resident_prepared *p, const struct resident *r,
+		   const struct resident_command *c)
+{
+	return c->prepared && !strcmp(p->sandbox, r->id) && !strcmp(p->id, c->id) &&
+	       !c->limits.memory && !c->limits.pids && !c->limits.cpu_milli;
+}
+
+/* Of the groups of `p` nothing is left to close. */
+static void take(struct resident_prepared *p, struct cgroup_exec *groups, int *oom)
+{
+	*groups = p->groups;
+	p->groups = CGROUP_EXEC_NONE;
+	*oom = fd_take(&p->oom);
+	resident_prepared_close(p);
+}
+
 int resident_exec_start(const struct resident *r, const struct cgroup_host *host,
-			const struct resident_command *command, struct resident_exec *ret,
+			const struct resident_command *command,
+			struct resident_prepared *prepared, struct resident_exec *ret,
 			int *ret_status, struct err *e)
 {
 	const struct cgroup_place place = resident_place(r, host);
@@ -254,7 +272,9 @@ int resident_exec_start(const struct resident *r, const struct cgroup_host *host
 	*ret_status = RUN_STATUS_FAILED;
 	if (code == 0 && parent < 0)
 		code = err_set(e, errno, "open our parent");
-	if (code == 0)
+	if (code == 0 && is_for(prepared, r, command))
+		take(prepared, &groups, &x.oom);
+	else if (code == 0)
 		code = cgroup_exec_create(&place, command->id, &command->limits,
 					  command->prepared, &groups, e);
 	if (code < 0)
@@ -332,11 +352,30 @@ int resident_exec_usage(const struct resident *r, const struct cgroup_host *host
 }
 
 int resident_exec_prepare(const struct resident *r, const struct cgroup_host *host,
-			  const char *id, struct err *e)
+			  const char *id, struct resident_prepared *ret, struct err *e)
 {
 	const struct cgroup_place place = resident_place(r, host);
+	struct resident_prepared p = RESIDENT_PREPARED_NONE;
+	int code = cgroup_exec_prepare(&place, id, &p.groups, e);
 
-	return cgroup_exec_prepare(&place, id, e);
+	if (code == 0)
+		code = cgroup_exec_watch_oom(&place, &p.groups, &p.oom, e);
+	if (code == 0 && (str_format(p.sandbox, sizeof(p.sandbox), "%s", r->id) < 0 ||
+			  str_format(p.id, sizeof(p.id), "%s", id) < 0))
+		code = err_say(e, ENAMETOOLONG, "an exec cannot be called so");
+	if (code < 0) {
+		resident_prepared_close(&p);
+		return code;
+	}
+	*ret = p;
+	return 0;
+}
+
+void resident_prepared_close(struct resident_prepared *p)
+{
+	cgroup_exec_close(&p->groups);
+	fd_close(&p->oom);
+	*p = RESIDENT_PREPARED_NONE;
 }
 
 int resident_exec_remove(const struct resident *r, const struct cgroup_host *host,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/str.h"
 #include "runtime/definition.h"
 #include "runtime/parcel.h"
 #include "runtime/steps.h"
@@ -19,7 +21,13 @@ struct worker {
 	const struct runtime_config *config;
 	const struct access *access;
 	struct cgroup_host host;
+	struct resident_prepared prepared; /* mostly this worker gets the next one, too */
 };
+
+void worker_name_exec(char id[WIRE_EXEC_MAX + 1], uint64_t number)
+{
+	bug_on(str_format(id, WIRE_EXEC_MAX + 1, "x%" PRIu64, number) < 0);
+}
 
 unsigned worker_resident_fds(const struct resident *r, int *fds)
 {
@@ -218,8 +226,8 @@ static int start_exec(struct worker *w, struct worker_order *o, const struct par
 	command.argv = argv;
 	r = open_stdio(o, in, used + 1, &command, &master, &slave, e);
 	if (r == 0)
-		r = resident_exec_start(&o->resident, &w->host, &command, &x,
-					&result->status, e);
+		r = resident_exec_start(&o->resident, &w->host, &command, &w->prepared,
+					&x, &result->status, e);
 	result->pid = x.main.pid;
 	if (r < 0)
 		return r;
@@ -235,6 +243,33 @@ static int start_exec(struct worker *w, struct worker_order *o, const struct par
 		out->fds[out->count++] = fd_take(&master);
 	}
 	return 0;
+}
+
+/* What is missing is made by the command itself. */
+static void prepare_next(struct worker *w, const struct worker_order *o)
+{
+	struct err e;
+
+	resident_prepared_close(&w->prepared);
+	if (*o->next_id)
+		err_ignore(resident_exec_prepare(&o->resident, &w->host, o->next_id,
+						 &w->prepared, &e) < 0);
+}
+
+/* Some may be dying still. */
+static void tidy(struct worker *w, const struct worker_order *o,
+		 struct worker_result *result)
+{
+	char id[WIRE_EXEC_MAX + 1];
+	struct err e;
+
+	for (unsigned n = 0; n < 64; n++) {
+		if (!(o->those >> n & 1))
+			continue;
+		worker_name_exec(id, o->first + n);
+		if (resident_exec_remove(&o->resident, &w->host, id, &e) != -EBUSY)
+			result->gone |= UINT64_C(1) << n;
+	}
 }
 
 static int inspect(struct worker *w, struct worker_order *o, struct parcel *out,
@@ -262,18 +297,21 @@ static int carry_out(struct worker *w, struct worker_order *o, struct parcel *in
 	switch (o->type) {
 	case WORKER_BUILD:
 		return build(w, o, in, result, e);
-	case WORKER_EXEC:
-		return start_exec(w, o, in, result, out, e);
+	case WORKER_EXEC: {
+		int r = start_exec(w, o, in, result, out, e);
+
+		prepare_next(w, o);
+		return r;
+	}
 	case WORKER_BIND:
 		return bind_spare(w, o, in, e);
 	case WORKER_REMOVE:
 		if (o->slot == UINT32_MAX)
 			return resident_remove_groups(&w->host, o->resident.id, e);
 		return resident_remove(w->config, o->slot, o->resident.id, e);
-	case WORKER_PREPARE:
-		return resident_exec_prepare(&o->resident, &w->host, o->exec_id, e);
 	case WORKER_TIDY:
-		return resident_exec_remove(&o->resident, &w->host, o->exec_id, e);
+		tidy(w, o, result);
+		return 0;
 	case WORKER_FREEZE:
 		return resident_freeze(&o->resident, true, e);
 	case WORKER_THAW:
@@ -338,7 +376,10 @@ void worker_main(int sock, const struct runtime_config *config,
 		 const struct access *access)
 {
 	const struct cgroup_limits none = { 0 };
-	struct worker w = { .sock = sock, .config = config, .access = access };
+	struct worker w = { .sock = sock,
+			    .config = config,
+			    .access = access,
+			    .prepared = RESIDENT_PREPARED_NONE };
 	struct err e;
 
 	leave_broker(&w.sock);

@@ -24,10 +24,10 @@ enum { WORKER_FDS_MAX = WIRE_CARRY_MAX };
 
 enum worker_type {
 	WORKER_BUILD, /* ensure, client, slot out; descriptor: the label */
-	WORKER_EXEC, /* resident, exec, exec_id; descriptors: strings, then stdio */
+	WORKER_EXEC, /* resident, exec, exec_id, next_id; descriptors: strings, then stdio
+		      */
 	WORKER_BIND, /* resident (a spare), ensure, client; descriptor: the label */
-	WORKER_PREPARE, /* resident, exec_id: of a command to come */
-	WORKER_TIDY, /* resident, exec_id: of one that has ended */
+	WORKER_TIDY, /* resident, first, those: of commands that have ended */
 	WORKER_REMOVE, /* slot (UINT32_MAX: groups alone), resident.id */
 	WORKER_FREEZE, /* resident */
 	WORKER_THAW, /* resident */
@@ -46,6 +46,11 @@ struct worker_order {
 	char exec_id[WIRE_EXEC_MAX + 1];
 	struct wire_ensure ensure; /* completed */
 	bool prepared; /* EXEC: the groups may be there */
+	/* EXEC: the command to come, whose groups are made while this one runs; "": none.
+	 */
+	char next_id[WIRE_EXEC_MAX + 1];
+	/* TIDY: the ids that have the numbers first + n, for each bit n. */
+	uint64_t first, those;
 	struct wire_exec exec; /* completed; env_count: of the whole environment */
 };
 
@@ -56,9 +61,13 @@ struct worker_result {
 	pid_t pid; /* of EXEC: the main process; descriptors: pidfd, cgroup, then as said
 		    */
 	bool oom, master; /* a descriptor of that kind follows */
+	uint64_t gone; /* of TIDY: those whose groups are */
 	uint64_t at_ms; /* of EXEC: when it had exec'ed, CLOCK_MONOTONIC */
 	struct err err;
 };
+
+/* Writes the id of the command that has this number in its sandbox. */
+void worker_name_exec(char id[WIRE_EXEC_MAX + 1], uint64_t number);
 
 /* Collects or puts back the descriptors of a resident: PID 1's pidfd, v2 group, those v1
  * groups that are there. Returns how many. */

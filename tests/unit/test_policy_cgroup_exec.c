@@ -301,12 +301,14 @@ static void failed_create_leaves_nothing(void **state)
 	assert_int_equal(x.dir[0], -1);
 }
 
-static void prepare(struct fixture *f, const char *id)
+static struct cgroup_exec prepare(struct fixture *f, const char *id)
 {
+	struct cgroup_exec x = CGROUP_EXEC_NONE;
 	struct err e = { 0 };
 
-	if (cgroup_exec_prepare(&f->place, id, &e) < 0)
+	if (cgroup_exec_prepare(&f->place, id, &x, &e) < 0)
 		fail_msg("%s", e.msg);
+	return x;
 }
 
 /* The second one is what a create without anything prepared has made. */
@@ -322,18 +324,19 @@ static void assert_same_groups(const struct cgroup_exec *x,
 static void prepared_groups_are_taken_as_if_they_had_been_made(void **state)
 {
 	struct fixture *f = fixture(state);
-	struct cgroup_exec before = CGROUP_EXEC_NONE, x = CGROUP_EXEC_NONE;
+	struct cgroup_exec before = prepare(f, "a"), x = CGROUP_EXEC_NONE;
 	struct cgroup_exec plain = create(f, "plain", &none);
 	struct cgroup_usage usage = { 0 };
 	struct process big, small;
 	struct err e = { 0 };
 
-	prepare(f, "a");
-	assert_int_equal(cgroup_exec_open(&f->place, "a", &before, &e), 0);
+	assert_same_groups(&before, &plain);
 	assert_int_equal(cgroup_exec_create(&f->place, "a", &none, true, &x, &e), 0);
 	assert_same_groups(&x, &plain);
-	for (unsigned i = 0; i < f->host.ntrees; i++)
+	for (unsigned i = 0; i < f->host.ntrees; i++) {
 		assert_true(x.dir[i] < 0 || fd_same_file(x.dir[i], before.dir[i]));
+		assert_true(x.tasks[i] < 0 || fd_same_file(x.tasks[i], before.tasks[i]));
+	}
 	/* What runs in one counts there, and ends with it. */
 	big = start(&x, take_memory);
 	assert_int_equal(end_of(&big), 0);
@@ -359,9 +362,10 @@ static void prepared_groups_get_the_limits_of_their_command(void **state)
 	struct cgroup_exec x = CGROUP_EXEC_NONE;
 	struct err e = { 0 };
 	bool v2 = cgroup_tree_of(&f->host, CGROUP_CPU) == 0;
+	struct cgroup_exec before = prepare(f, "a");
 
-	prepare(f, "a");
 	assert_int_equal(cgroup_exec_create(&f->place, "a", &tight, true, &x, &e), 0);
+	cgroup_exec_close(&before);
 	assert_value(f, &x, CGROUP_PIDS, "pids.max", "pids.max", "3");
 	assert_value(f, &x, CGROUP_MEMORY, "memory.max", "memory.limit_in_bytes",
 		     "33554432");
@@ -383,7 +387,8 @@ static void half_prepared_groups_are_completed(void **state)
 	assert_same_groups(&x, &plain);
 	cgroup_exec_close(&x);
 	/* And the other way round: it is late, and finds what the command has made. */
-	assert_int_equal(cgroup_exec_prepare(&f->place, "plain", &e), -EEXIST);
+	assert_int_equal(cgroup_exec_prepare(&f->place, "plain", &x, &e), -EEXIST);
+	assert_int_equal(x.dir[0], -1);
 	assert_true(is_below(f, "plain"));
 	cgroup_exec_close(&plain);
 	remove_group(f, "a");
@@ -398,18 +403,19 @@ static void half_prepared_groups_are_completed(void **state)
 static void prepared_groups_are_a_commands_that_says_so(void **state)
 {
 	struct fixture *f = fixture(state);
-	struct cgroup_exec x = CGROUP_EXEC_NONE;
+	struct cgroup_exec before = prepare(f, "a"), x = CGROUP_EXEC_NONE;
 	struct err e = { 0 };
 
-	prepare(f, "a");
 	assert_int_equal(cgroup_exec_create(&f->place, "a", &none, false, &x, &e),
 			 -EEXIST);
+	cgroup_exec_close(&before);
 	assert_int_equal(x.dir[0], -1);
 	assert_true(is_below(f, "a"));
 	remove_group(f, "a");
 	assert_false(is_below(f, "a"));
 	/* One that nobody ever took goes with its sandbox. */
-	prepare(f, "left");
+	before = prepare(f, "left");
+	cgroup_exec_close(&before);
 	assert_int_equal(cgroup_exec_sweep(&f->place, &e), 0);
 	assert_false(is_below(f, "left"));
 }

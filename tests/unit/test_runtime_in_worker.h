@@ -34,6 +34,7 @@ struct said {
 	int status;
 	uint32_t slot;
 	pid_t pid, pids[16];
+	bool taken; /* groups that had been prepared */
 	struct err err;
 };
 

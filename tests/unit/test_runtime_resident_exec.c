@@ -10,6 +10,7 @@ enum { MANY = 16, TEXT_MAX = 64 << 10 };
 static char *argv[8] = { "/bin/sh", "-c", NULL };
 static char *envp[] = { "PATH=/usr/bin:/bin", "HOME=/home/user", NULL };
 static struct resident_command command;
+static const char *prepared_id; /* whose groups it prepares before; NULL: nobody's */
 static int quiet; /* /dev/null */
 
 static void prepare(const char *id, const char *script)
@@ -28,15 +29,24 @@ static void prepare(const char *id, const char *script)
 					     .fds = { quiet, quiet, quiet },
 					     .fd_count = 3 };
 	snprintf(command.id, sizeof(command.id), "%s", id);
+	prepared_id = NULL;
 }
 
 static int start_prepared(struct fixture *f, struct err *e)
 {
+	struct resident_prepared prepared = RESIDENT_PREPARED_NONE;
 	struct resident_exec x = RESIDENT_EXEC_NONE;
-	int r = resident_exec_start(&f->resident, &f->host, &command, &x,
-				    &f->said->status, e);
+	int r = 0;
 
+	if (prepared_id)
+		r = resident_exec_prepare(&f->resident, &f->host, prepared_id, &prepared,
+					  e);
+	if (r == 0)
+		r = resident_exec_start(&f->resident, &f->host, &command, &prepared, &x,
+					&f->said->status, e);
 	f->said->pid = x.main.pid;
+	f->said->taken = prepared.groups.dir[0] < 0;
+	resident_prepared_close(&prepared);
 	resident_exec_close(&x);
 	return r;
 }
@@ -445,6 +455,42 @@ static void peaks_are_its_own(void **state)
 	assert_int_equal(big.oom_kills + small.oom_kills, 0);
 }
 
+/* What was opened when they were made is used, and nobody else gets it. */
+static void prepared_groups_are_those_of_their_command(void **state)
+{
+	struct fixture *f = fixture(state);
+	struct cgroup_usage usage;
+
+	build(f);
+	prepare("a", "dd if=/dev/zero of=/dev/null bs=40M count=1");
+	command.prepared = true;
+	prepared_id = "a";
+	must(f, start_prepared);
+	assert_true(f->said->taken);
+	assert_int_equal(wait_for(f, f->said->pid, 10000), 0);
+	usage = usage_of(f, "a");
+	assert_true(usage.memory_peak >= 40 << 20);
+	remove_exec(f, "a");
+	/* Of another command; of one that has limits, which want more groups. */
+	prepare("c", "exit 7");
+	command.prepared = true;
+	prepared_id = "b";
+	must(f, start_prepared);
+	assert_false(f->said->taken);
+	assert_int_equal(wait_for(f, f->said->pid, 10000), 7 << 8);
+	remove_exec(f, "b");
+	remove_exec(f, "c");
+	prepare("d", "exit 8");
+	command.prepared = true;
+	command.limits.pids = 5;
+	prepared_id = "d";
+	must(f, start_prepared);
+	assert_false(f->said->taken);
+	assert_int_equal(wait_for(f, f->said->pid, 10000), 8 << 8);
+	remove_exec(f, "d");
+	assert_only_init(f);
+}
+
 /* FI-15: of two, the one that takes too much ends. */
 static void want_of_memory_ends_one_and_not_its_neighbour(void **state)
 {
@@ -698,6 +744,7 @@ int main(void)
 		CASE(directory_or_path_is_no_descriptor_for_it),
 		CASE(terminal_is_its_controlling_one),
 		CASE(peaks_are_its_own),
+		CASE(prepared_groups_are_those_of_their_command),
 		CASE(want_of_memory_ends_one_and_not_its_neighbour),
 		CASE(tighter_limits_bind_one_exec),
 		CASE(kill_ends_all_of_one_and_nothing_else),

@@ -17,6 +17,7 @@ static int start(struct fixture *f, struct err *e)
 {
 	char *argv[] = { "/bin/sh", "-c", "while :; do :; done", NULL };
 	char *envp[] = { "PATH=/usr/bin:/bin", NULL };
+	struct resident_prepared none = RESIDENT_PREPARED_NONE;
 	struct resident_exec x = RESIDENT_EXEC_NONE;
 	struct resident_command command = { .id = "x1",
 					    .argv = argv,
@@ -32,8 +33,8 @@ static int start(struct fixture *f, struct err *e)
 	command.rlimits = defaults.rlimits;
 	for (int i = 0; i < 3; i++)
 		command.fds[i] = null;
-	return resident_exec_start(&f->resident, &f->host, &command, &x, &f->said->status,
-				   e);
+	return resident_exec_start(&f->resident, &f->host, &command, &none, &x,
+				   &f->said->status, e);
 }
 
 static void sandbox_without_a_command_has_no_processes(void **state)
