@@ -123,3 +123,10 @@ class Check:
             wait_until(look, seconds)
         except AssertionError:
             raise AssertionError("; ".join(last)) from None
+
+
+def groups_of(box):
+    """The cgroup directories of a sandbox by its id, v2 first."""
+    found = [words for words in records().values() if words and words[0].endswith("/" + box)]
+    ok(found, f"{box} is gone")
+    return [word for word in found[0] if word.startswith("/")]

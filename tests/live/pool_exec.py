@@ -6,6 +6,7 @@ import threading
 
 from daemon import Daemon, Refused
 from harness import *
+from poolcheck import groups_of
 from varlink import Closed
 
 
@@ -263,3 +264,33 @@ def posture():
             eq(fields(text(execute(c, "a", "cat", "/proc/self/status"))), alone)
         eq(text(execute(c, "a", "cat", "/proc/self/cgroup")).splitlines()[-1], "0::/")
         eq(text(execute(c, "a", "sh", "-c", "ls /proc/1/fd 2>&1; cat /proc/1/environ 2>&1" )).count("denied"), 2)
+
+
+def groups_below(box):
+    """Names of the groups in those of a sandbox, in all hierarchies."""
+    return {x.name for group in groups_of(box) for x in os.scandir(group) if x.is_dir()}
+
+
+@case("the groups of commands go when these have ended, and with them those made for the next", ids=["E-39", "E-60"], timeout=60)
+def groups_go():
+    with Daemon() as d:
+        c = d.connect()
+        box = c.call("Ensure", name="a")["sandbox"]["id"]
+        for i in range(80):  # more than are removed at a time
+            execute(c, "a", "sh", "-c", "setsid sleep 1000 & exit 0" if i % 10 == 0 else "exit 0")
+        threads = [threading.Thread(target=lambda: execute(d.connect(), "a", "sleep", "0.05")) for _ in range(16)]
+        for t in threads:
+            t.start()
+        kept = execute(c, "a", "true", detach=True)["started"]
+        waited = execute(c, "a", "true", detach=True)["started"]
+        c.call("Wait", name="a", exec=waited)
+        long = execute(c, "a", "sleep", "1000", detach=True)["started"]
+        for t in threads:
+            t.join()
+        ok(long in groups_below(box), "one that runs has a group")
+        wait_until(lambda: groups_below(box) == {"init", long}, 10, "groups that are left")
+        eq([x["id"] for x in c.call("Execs", name="a")["execs"] if not x["running"]], [kept])
+        c.call("Kill", name="a", exec=long, signal=9)
+        wait_until(lambda: groups_below(box) == {"init"}, 10, "no group that is left")
+        # The next one finds none that has been made for it.
+        eq(execute(c, "a", "sh", "-c", "exit 3")["result"]["exit_code"], 3)

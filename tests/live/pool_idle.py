@@ -15,13 +15,6 @@ FAST = SCALE <= 1
 MARK = "test -e /tmp/mark && echo old || echo new; : > /tmp/mark"
 
 
-def groups_of(box):
-    """The cgroup directories of a sandbox by its id, v2 first."""
-    found = [words for words in records().values() if words and words[0].endswith("/" + box)]
-    ok(found, f"{box} is gone")
-    return found[0]
-
-
 def memory_of(box):
     """Bytes that are charged to it."""
     for directory in groups_of(box):
