@@ -63,6 +63,11 @@ def descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
+def front_of(d, known):
+    """The front that is there since `known` were."""
+    return wait_until(lambda: set(daemon_processes(d, "carreld-front")) - set(known), 5, "a front").pop()
+
+
 def init_of(box):
     """Host pid of PID 1 of a sandbox, by its id."""
     for p in pids():
@@ -70,6 +75,61 @@ def init_of(box):
             if comm_of(p) == "carrel-init" and f"/{box}/" in read(f"/proc/{p}/cgroup"):
                 return p
     return None
+
+
+class Peak:
+    """The most memory that a process has had from now on, in KiB."""
+
+    def __init__(self, pid):
+        self.pid = pid
+        with open(f"/proc/{pid}/clear_refs", "w") as f:
+            f.write("5")
+        self.before = self.now()
+
+    def now(self):
+        return int(re.search(r"VmHWM:\s+(\d+)", read(f"/proc/{self.pid}/status")).group(1))
+
+    def most(self, kib, what):
+        grown = self.now() - self.before
+        ok(grown <= kib, f"{what} has grown by {grown} KiB, more than {kib}")
+
+
+class Held:
+    """What a front and the broker have, to be held against what they have later."""
+
+    def __init__(self, d, front):
+        self.d, self.front, self.both = d, front, (front, d.process.pid)
+        self.descriptors, self.memory = self.count(), [resident_kib(p) for p in self.both]
+        self.peaks = [Peak(p) for p in self.both]
+
+    def count(self):
+        # Workers come when there is much to do, and stay: a descriptor each.
+        workers = len(daemon_processes(self.d, "carreld-worker"))
+        return descriptors(self.front), descriptors(self.d.process.pid) - workers
+
+    def again(self, peak_kib, kept_kib):
+        """As before, with at most `kept_kib` more, and never more than `peak_kib` more."""
+        for peak, p in zip(self.peaks, self.both):
+            peak.most(peak_kib, comm_of(p))
+        try:
+            wait_until(lambda: self.count() == self.descriptors, 5)
+        except AssertionError:
+            raise AssertionError(f"descriptors: {self.count()}, before {self.descriptors}") from None
+        for p, had in zip(self.both, self.memory):
+            ok(resident_kib(p) <= had + kept_kib, f"{comm_of(p)} keeps {resident_kib(p)} KiB, had {had}")
+
+
+class Others:
+    """Another client, of another uid: its commands run, one after the other."""
+
+    def __init__(self, d, uid=4999):
+        self.connection = d.connect(uid=uid)
+        self.connection.call("Ensure", name="other")
+
+    def are_served(self, times):
+        for i in range(times):
+            r = self.connection.call("Exec", name="other", argv=["sh", "-c", f"exit {i % 5}"])["result"]
+            eq((r["reason"], r["exit_code"]), ("exit", i % 5))
 
 
 class Check:
