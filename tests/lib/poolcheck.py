@@ -176,7 +176,10 @@ class Check:
         last = []
 
         def look():
-            last[:] = self.problems(uids)
+            try:
+                last[:] = self.problems(uids)
+            except FileNotFoundError as e:
+                last[:] = [f"{e.filename} went while it was looked at"]
             return not last
 
         try:
