@@ -28,6 +28,8 @@ struct front {
 	struct watch watch;
 	LIST_HEAD(, pending) pending;
 	unsigned pending_count;
+	uint64_t handed, ended; /* connections */
+	uint64_t idle; /* a number that grows: since when; 0: somebody is there */
 };
 
 /* A request that is not answered yet. */
@@ -153,6 +155,7 @@ struct broker {
 	struct metrics unknown; /* counts for whom there was no memory */
 	uint64_t started; /* seconds since 1970 */
 	uint64_t fronts_killed;
+	uint64_t idle_count; /* fronts that have become idle */
 	struct timer metrics_timer; /* when the file is written next */
 	struct timer accept_timer; /* when connections are taken again */
 	struct timer alive_timer;

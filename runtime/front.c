@@ -158,6 +158,7 @@ static void take_record(struct front *f, const struct wire_reply *rp, int fd)
 	struct call *call = f->calls[rp->tag % FRONT_CALLS_MAX];
 
 	if (rp->type == WIRE_CONNECTION && fd >= 0) {
+		f->taken++;
 		conn_new(f, fd);
 	} else if (rp->tag && call && call->tag == rp->tag) {
 		call_take_reply(call, rp, fd);
@@ -189,6 +190,38 @@ static void broker_ready(void *context, uint32_t events)
 		}
 		take_record(f, &rp, count ? fd : -1);
 	}
+}
+
+/* --- who has left ------------------------------------------------------------------ */
+
+/* Is nothing left of anybody: no connection, no command about to start, no output that
+ * may still be asked for? */
+static bool is_idle(const struct front *f)
+{
+	if (f->conn_count || f->detached)
+		return false;
+	for (unsigned i = 0; i < FRONT_CALLS_MAX; i++) {
+		if (f->calls[i])
+			return false;
+	}
+	return true;
+}
+
+/* After all that has been asked for: what is still to be sent goes first. */
+static void tell_who_left(struct front *f)
+{
+	const struct wire_left left = { .ended = f->taken - f->conn_count,
+					.idle = is_idle(f) };
+	const struct wire_request rq = { .type = WIRE_LEFT, .left = left };
+	bool news = left.ended != f->told.ended || left.idle > f->told.idle;
+	int r;
+
+	if (f->outbox || f->finished)
+		return;
+	f->told = left;
+	r = news ? front_send(f, &rq, NULL, 0) : 0;
+	if (r < 0)
+		front_fail(f, r);
 }
 
 /* --- the process ------------------------------------------------------------------- */
@@ -223,6 +256,7 @@ int front_serve(int broker, const struct front_limits *limits, struct err *e)
 	f->limits = limits;
 	f->broker = broker;
 	f->outbox_end = &f->outbox;
+	f->told.idle = true;
 	f->broker_watch.ready = broker_ready;
 	f->broker_watch.context = f;
 	r = loop_new(&f->loop, e);
@@ -234,6 +268,7 @@ int front_serve(int broker, const struct front_limits *limits, struct err *e)
 	while (r == 0 && !f->finished && !f->failure) {
 		r = loop_turn(f->loop, e);
 		conn_free_dead(f);
+		tell_who_left(f);
 	}
 	if (r == 0 && f->failure)
 		r = err_set(e, -f->failure, "talk to the broker");

@@ -26,7 +26,8 @@
  * The front trusts the broker and no client. Nothing that a client does makes it end:
  * what is no Varlink message closes the connection, what is none of our calls is
  * answered with an error. It ends when the broker does, and when it can no longer talk
- * to it.
+ * to it. It tells the broker when connections end and when it is of no use any more: one
+ * that is idle may be ended, and be made again for the next connection.
  *
  * Who does not read is not written for: requests are taken from a connection one at a
  * time, and only while there is room for replies. A command's output is read all the

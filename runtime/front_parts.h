@@ -32,6 +32,8 @@ struct front {
 	unsigned next_call; /* where to look for a free place */
 	struct conn *conns, *dead;
 	unsigned conn_count;
+	uint64_t taken; /* connections, ever */
+	struct wire_left told; /* what the broker knows of them */
 	struct capture *detached; /* newest first */
 	unsigned detached_count;
 	size_t held; /* of limits->memory */

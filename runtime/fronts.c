@@ -24,25 +24,74 @@ enum {
 	ACCEPT_PAUSE_MS = 100, /* while there are no descriptors */
 	RECORD_BATCH = 32, /* records of one front taken in one turn */
 	FRONTS_MAX = 1024, /* uids with open connections */
+	FRONTS_IDLE_MAX = 32, /* kept for those who come again */
 	/* Of records, with what the kernel adds to each, that a front has not read: a
 	 * reply to all of its calls, and as much again of connections. */
 	SOCKET_SIZE = 4 << 20,
 };
 
-void front_end(struct front *f, const char *why)
+static void front_free(struct front *f)
 {
 	struct broker *b = f->broker;
 	struct pending *p;
 
-	log_info("front.end", log_number("client", f->uid), log_text("why", why));
 	loop_unwatch(b->loop, &f->watch);
 	fd_close(&f->sock);
 	while ((p = LIST_FIRST(&f->pending)))
 		request_dropped(p, WIRE_CANCELLED);
 	process_end(&f->process);
+	broker_metrics(b, f->uid)->connections = 0;
 	LIST_REMOVE(f, next);
-	b->fronts_killed++;
 	free(f);
+}
+
+void front_end(struct front *f, const char *why)
+{
+	log_info("front.end", log_number("client", f->uid), log_text("why", why));
+	f->broker->fronts_killed++;
+	front_free(f);
+}
+
+/* The one that has been idle for longest, unless there are no more than `most`. */
+static struct front *idle_above(const struct broker *b, unsigned most)
+{
+	struct front *f, *oldest = NULL;
+	unsigned count = 0;
+
+	LIST_FOREACH(f, &b->fronts, next) {
+		if (!f->idle)
+			continue;
+		count++;
+		if (!oldest || f->idle < oldest->idle)
+			oldest = f;
+	}
+	return count > most ? oldest : NULL;
+}
+
+/* One uid can have ten thousand others: their fronts must not stay for good (E-54). */
+static void end_idle(struct broker *b, unsigned most)
+{
+	struct front *f = idle_above(b, most);
+
+	if (!f)
+		return;
+	log_debug("front.idle", log_number("client", f->uid));
+	front_free(f);
+	broker_work(b);
+}
+
+/* False: it cannot have been told by a front in its right mind. One that is said to be
+ * idle is, unless a connection is on its way. */
+static bool take_left(struct front *f, const struct wire_left *left)
+{
+	struct broker *b = f->broker;
+
+	if (left->ended > f->handed || left->ended < f->ended)
+		return false;
+	f->ended = left->ended;
+	broker_metrics(b, f->uid)->connections = f->handed - f->ended;
+	f->idle = left->idle && f->ended == f->handed ? ++b->idle_count : 0;
+	return true;
 }
 
 bool front_has_room(const struct front *f)
@@ -91,7 +140,14 @@ static void hear_front(void *context, uint32_t events)
 			front_end(f, r == 0 ? "it has gone" : "a record that is none");
 			return broker_work(b);
 		}
-		request_take(f, &rq, fds, count);
+		if (rq.type != WIRE_LEFT) {
+			request_take(f, &rq, fds, count);
+		} else if (!take_left(f, &rq.left)) {
+			front_end(f, "connections have ended that never were");
+			return broker_work(b);
+		} else {
+			end_idle(b, FRONTS_IDLE_MAX);
+		}
 		/* That may have been its end. */
 		f = front_of(b, serial);
 		if (!f || takes_long(rq.type))
@@ -198,6 +254,10 @@ static struct front *front_for(struct broker *b, uid_t uid, struct err *e)
 			return f;
 		count++;
 	}
+	if (count >= FRONTS_MAX && idle_above(b, 0)) {
+		end_idle(b, 0);
+		count--;
+	}
 	if (count >= FRONTS_MAX) {
 		err_say(e, EBUSY, "%d clients are being served", FRONTS_MAX);
 		return NULL;
@@ -226,9 +286,9 @@ int fronts_set_client(struct broker *b, uid_t uid, struct err *e)
 }
 
 /* Says so in place of its front. */
-static void turn_away(int connection)
+static void turn_away(int connection, const char *what, unsigned limit)
 {
-	auto_free char *message = reply_busy("connections", FRONT_CONNS_MAX);
+	auto_free char *message = reply_busy(what, limit);
 
 	if (message)
 		err_ignore(send(connection, message, strlen(message) + 1,
@@ -238,10 +298,16 @@ static void turn_away(int connection)
 static int hand_over(struct front *f, int connection)
 {
 	struct wire_reply reply = { .type = WIRE_CONNECTION };
+	int r = front_has_room(f)
+			? wire_send(f->sock, &reply, sizeof(reply), &connection, 1)
+			: -EAGAIN;
 
-	return front_has_room(f)
-		       ? wire_send(f->sock, &reply, sizeof(reply), &connection, 1)
-		       : -EAGAIN;
+	if (r < 0)
+		return r;
+	f->handed++;
+	f->idle = 0;
+	broker_metrics(f->broker, f->uid)->connections = f->handed - f->ended;
+	return 0;
 }
 
 /* Refused before a byte of it is read (E-53). */
@@ -271,8 +337,10 @@ static void take_connection(struct broker *b, int connection)
 	if (!f)
 		log_warning("connection.refused", log_number("uid", peer.uid),
 			    log_text("why", e.msg));
+	if (!f && e.code == -EBUSY)
+		turn_away(connection, "clients", FRONTS_MAX);
 	else if (r < 0)
-		turn_away(connection);
+		turn_away(connection, "connections", FRONT_CONNS_MAX);
 }
 
 void fronts_listen_again(void *context)

@@ -364,13 +364,19 @@ static void cancel(struct pending *p, const struct wire_request *rq)
 	pending_done(p, 0);
 }
 
+static void shut_down(struct broker *b, struct pending *p, bool remove)
+{
+	uint64_t now = loop_now(b->loop);
+
+	pending_done(p, pool_shutdown(b->pool, now, p->front->uid, remove));
+}
+
 /* --- all of them ------------------------------------------------------------------- */
 
 static void serve(struct pending *p, const struct wire_request *rq, struct parcel *in)
 {
 	struct broker *b = p->front->broker;
 	uid_t uid = p->front->uid;
-	uint64_t now = loop_now(b->loop);
 
 	broker_metrics(b, uid)->requests[rq->type]++;
 	switch ((enum wire_type)rq->type) {
@@ -408,13 +414,13 @@ static void serve(struct pending *p, const struct wire_request *rq, struct parce
 	case WIRE_EVENTS:
 		return request_events(p, rq);
 	case WIRE_REAP:
-		return pending_done(p, pool_reap(b->pool, now, uid));
+		return pending_done(p, pool_reap(b->pool, loop_now(b->loop), uid));
 	case WIRE_SHUTDOWN:
-		return pending_done(p,
-				    pool_shutdown(b->pool, now, uid, rq->flagged.flag));
+		return shut_down(b, p, rq->flagged.flag);
 	case WIRE_METRICS:
 		return pending_document(p, document_metrics(b, uid), false);
 	case WIRE_DROP:
+	case WIRE_LEFT:
 	case WIRE_CONNECTION:
 	case WIRE_DONE:
 	case WIRE_ERROR:

@@ -191,6 +191,11 @@ static bool end_ok(const struct wire_request *rq, unsigned fds)
 	       fds == 0;
 }
 
+static bool left_ok(const struct wire_request *rq, unsigned fds)
+{
+	return rq->left.idle <= 1 && fds == 0;
+}
+
 static bool bare_ok(const struct wire_request *rq, unsigned fds)
 {
 	(void)rq;
@@ -210,9 +215,11 @@ bool wire_check_request(const struct wire_request *rq, unsigned fds)
 		[WIRE_STATS] = stats_ok,   [WIRE_EVENTS] = flagged_ok,
 		[WIRE_REAP] = bare_ok,     [WIRE_SHUTDOWN] = flagged_ok,
 		[WIRE_METRICS] = bare_ok,  [WIRE_DROP] = end_ok,
+		[WIRE_LEFT] = left_ok,
 	};
 
-	if (rq->tag == 0 || rq->type >= sizeof(checks) / sizeof(*checks))
+	if ((rq->tag == 0) != (rq->type == WIRE_LEFT) ||
+	    rq->type >= sizeof(checks) / sizeof(*checks))
 		return false;
 	return checks[rq->type] && checks[rq->type](rq, fds);
 }

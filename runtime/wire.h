@@ -29,6 +29,10 @@
  * DROP. Ensure with auto_remove that has made the sandbox lives on after its reply
  * (`held`): DROP says that the client has gone, and the sandbox goes, too; DONE says that
  * the sandbox has gone.
+ *
+ * LEFT is no request and is not answered: it tells how many of the connections that were
+ * handed over have ended. A front that has none left, and keeps nothing for anybody, says
+ * so; the broker, who knows whether another one is on its way, may end it.
  */
 
 enum {
@@ -68,6 +72,7 @@ enum wire_type {
 	WIRE_SHUTDOWN, /* flagged: forget them too */
 	WIRE_METRICS, /* none */
 	WIRE_DROP, /* end: the client that asked for `tag` has gone, or has had enough */
+	WIRE_LEFT, /* left; tag 0 */
 	/* replies */
 	WIRE_CONNECTION = 64, /* a client, as the only descriptor; tag 0 */
 	WIRE_DONE, /* number */
@@ -152,9 +157,14 @@ struct wire_end {
 	uint32_t reason; /* WIRE_CANCELLED or WIRE_OUTPUT */
 };
 
+struct wire_left {
+	uint64_t ended; /* connections, those that were turned away included */
+	uint32_t idle; /* 0 or 1: nothing is left of them */
+};
+
 struct wire_request {
 	uint32_t type;
-	uint32_t tag; /* not 0 */
+	uint32_t tag; /* not 0, but for LEFT */
 	union {
 		struct wire_ensure ensure;
 		struct wire_exec exec;
@@ -164,6 +174,7 @@ struct wire_request {
 		struct wire_stats stats;
 		struct wire_exec_ref exec_ref;
 		struct wire_end end;
+		struct wire_left left;
 	};
 };
 

@@ -2,14 +2,24 @@
 """Clients that connect and say nothing, or a byte now and then. They have what is written
 down and no more, nobody else notices, and when they have gone all is as it was."""
 
+import base64
+import random
+import resource
+
 from daemon import Daemon, INTERFACE, connect_as
 from harness import *
 from poolcheck import *
 
+SEED = int(os.environ.get("TEST_SEED", "9"))
 CROWD = 10_000 if SCALE <= 1 else 1000
 EACH = 250  # connections of one process: fewer descriptors than any may have
 MOST = 256  # connections that one uid may have, FRONT_CONNS_MAX
-BUSY = {"error": f"{INTERFACE}.Busy", "parameters": {"what": "connections", "limit": MOST}}
+FRONTS = 1024  # fronts that there may be, FRONTS_MAX
+IDLE = 32  # fronts that are kept though nobody is connected, FRONTS_IDLE_MAX
+BUSY = [
+    {"error": f"{INTERFACE}.Busy", "parameters": {"what": what, "limit": limit}}
+    for what, limit in (("connections", MOST), ("clients", FRONTS))
+]
 INFO = b'{"method":"org.varlink.service.GetInfo"}\0'
 
 
@@ -24,7 +34,10 @@ class Silent:
     def look(self):
         with contextlib.suppress(BlockingIOError):
             while not self.ended:
-                part = self.sock.recv(4096)
+                try:
+                    part = self.sock.recv(4096)
+                except ConnectionResetError:
+                    part = b""
                 self.heard += part
                 self.ended = not part
 
@@ -34,13 +47,18 @@ class Silent:
 
     def is_refused(self):
         self.look()
-        return self.ended and self.heard.endswith(b"\0") and json.loads(self.heard[:-1]) == BUSY
+        return self.ended and self.heard.endswith(b"\0") and json.loads(self.heard[:-1]) in BUSY
 
     def is_served(self):
         """Says something, after all; an answer comes."""
-        if self.is_open():
+        with contextlib.suppress(BrokenPipeError):
             self.sock.sendall(INFO)
-            wait_until(lambda: self.look() or self.ended or self.heard.endswith(b"\0"), 20, "an answer")
+        self.look()
+        while not self.ended and not self.heard.endswith(b"\0"):
+            waiting = select.poll()
+            waiting.register(self.sock, select.POLLIN)
+            ok(waiting.poll(scaled(20) * 1000), "no answer")
+            self.look()
         served = not self.ended and "vendor" in self.heard.decode()
         self.heard = b""
         return served
@@ -125,6 +143,10 @@ def at_most(kib, most, what):
     ok(kib <= most, f"{what}: {kib} KiB, more than {most}")
 
 
+def connections(c):
+    return int(re.search(r"carrel_connections\{.*?\} (\d+)", c.call("Metrics")["text"]).group(1))
+
+
 class Meanwhile:
     """Another client, who is there already, and one that comes."""
 
@@ -156,6 +178,7 @@ def crowd_of_one():
         crowd.arrive(meanwhile.goes_on)
         crowd.stand(is_open=MOST - 1, is_refused=CROWD - MOST + 1)
         at_most(pss_kib(d), before + 4096, "all processes of the daemon")
+        eq(connections(c), MOST, "connections, as the daemon counts them")
         meanwhile.goes_on(5)
         meanwhile.comes()
         # Those that are kept are as good as any, the client's own from before, too.
@@ -163,6 +186,7 @@ def crowd_of_one():
         eq(shell(c, "a", "echo own")[1], "own\n")
         crowd.leave()
         held.again(8192, 4096)
+        wait_until(lambda: connections(c) == 1, 5, "one connection, as the daemon counts them")
         eq(daemon_processes(d, "carreld-front"), fronts, "fronts")
         # Its places are free again.
         again = Crowd(d, [4321])
@@ -171,6 +195,146 @@ def crowd_of_one():
         again.leave()
         check.settled([4321, 4998, 4999])
         d.remove_all([4321, 4999])
+
+
+@case("10^4 silent connections of many uids, each with fewer than it may have: all are kept and served; others are, too; fronts go",
+      ids=["E-54", "E-58", "FI-16"], timeout=120)
+def crowd_of_many():
+    with Daemon() as d:
+        d.connect().call("Info")
+        known = daemon_processes(d, "carreld-front")
+        check, meanwhile = Check(d), Meanwhile(d)
+        theirs = front_of(d, known)
+        meanwhile.comes()
+        uids = CROWD // EACH
+
+        def others():
+            """Descriptors of the broker beside two for each front, and one for each worker."""
+            fronts, workers = (len(daemon_processes(d, f"carreld-{what}")) for what in ("front", "worker"))
+            return descriptors(d.process.pid) - 2 * fronts - workers
+
+        before, had = pss_kib(d), others()
+        crowd = Crowd(d, range(5000, 5000 + uids))
+        crowd.arrive(meanwhile.goes_on)
+        crowd.stand(is_open=CROWD)
+        at_most(pss_kib(d), before + uids * 1024, "all processes of the daemon")
+        meanwhile.goes_on(5)
+        meanwhile.comes()
+        eq(crowd.count("is_served"), CROWD, "served")
+        # FRONT_CONN_COST.
+        at_most(pss_kib(d), before + uids * 1024 + CROWD * 16, "all of them, once each connection has been used")
+        meanwhile.goes_on(5)
+        crowd.leave()
+        wait_until(lambda: len(daemon_processes(d, "carreld-front")) <= IDLE + 1, 10, "fronts gone that nobody needs")
+        ok(theirs in daemon_processes(d, "carreld-front"), "the others' front has gone")
+        at_most(pss_kib(d), before + IDLE * 2048, "what is left")
+        wait_until(lambda: others() == had, 5, "descriptors as before")
+        meanwhile.goes_on(5)
+        meanwhile.comes()
+        check.settled([4998, 4999])
+        d.remove_all([4999])
+
+
+def connect_each(d, uids):
+    """Connections of one uid after the other."""
+    for uid in uids:
+        os.seteuid(uid)
+        try:
+            yield uid, Silent(d.socket)
+        finally:
+            os.seteuid(0)
+
+
+def visit(d, uids):
+    """A process that connects as one uid after the other, is answered, and leaves."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            for uid, connection in connect_each(d, uids):
+                eq(connection.is_served(), True, f"uid {uid} being served")
+                connection.sock.close()
+            status = 0
+        except BaseException as e:
+            print(repr(e), flush=True)
+        finally:
+            os._exit(status)
+    return pid
+
+
+@case("uids by the thousand that come and go: the next one is served, and who comes back finds what was kept for it",
+      ids=["E-54", "E-58", "FI-16"], timeout=120)
+def uids_that_come_and_go():
+    with Daemon() as d:
+        check, meanwhile = Check(d), Meanwhile(d)
+        c = d.connect(uid=4321)
+        c.call("Ensure", name="a")
+        x = c.call("Exec", name="a", argv=["echo", "kept"], detach=True)["started"]
+        eq(c.call("Wait", name="a", exec=x, keep=True)["result"]["exit_code"], 0)
+        c.close()
+        many = FRONTS + 50 if SCALE <= 1 else 2 * IDLE
+        # Then four at the same time, of the same uids in any order: while a front is found to
+        # be idle, its next connection may be on its way.
+        few = [random.Random(f"{SEED} {i}").choices(range(5000, 5000 + 2 * IDLE), k=many // 8) for i in range(4)]
+        for crowd in ([range(5000, 5000 + many)], few):
+            visitors = [visit(d, uids) for uids in crowd]
+            meanwhile.goes_on(5)
+            meanwhile.comes()
+            for pid in visitors:
+                eq(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0, "status of a client")
+        # That of others, that which keeps output, and those that are kept for who comes again.
+        wait_until(lambda: len(daemon_processes(d, "carreld-front")) <= IDLE + 2, 10, "fronts gone that nobody needs")
+        c = d.connect(uid=4321)
+        output = c.call("Output", name="a", exec=x, stream="stdout", offset=0)
+        eq(base64.b64decode(output["data"]), b"kept\n")
+        check.settled([4321, 4998, 4999])
+        d.remove_all([4321, 4999])
+
+
+@case("as many uids as there may be: the next one hears Busy, those that are there go on, and it is served when one has left",
+      ids=["E-54", "E-58"], timeout=120)
+def too_many_uids():
+    with Daemon() as d:
+        d.connect().call("Info")
+        meanwhile = Meanwhile(d)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+        some = [connection for _, connection in connect_each(d, range(5000, 5000 + FRONTS + 9))]
+        # One place is the others', and root's idle front has made room.
+        kept, more = some[: FRONTS - 1], some[FRONTS - 1 :]
+        wait_until(lambda: all(c.is_refused() for c in more), 20, "those beyond turned away")
+        ok(all(c.is_served() for c in kept), "those that are there being served")
+        meanwhile.goes_on(5)
+        kept[0].sock.close()
+        wait_until(lambda: all(c.is_served() for _, c in connect_each(d, [4321])), 5, "room for the next one")
+        for c in kept[1:]:
+            c.sock.close()
+        wait_until(lambda: len(daemon_processes(d, "carreld-front")) <= IDLE + 1, 20, "fronts gone that nobody needs")
+        d.remove_all([4999])
+
+
+@case("a front that says it is idle while its next connection is on its way is not taken at its word", ids=["E-54"], timeout=60)
+def connection_on_its_way():
+    with Daemon() as d:
+        meanwhile = Meanwhile(d)
+        known = daemon_processes(d, "carreld-front")
+        first = d.connect(uid=4321)
+        first.call("Info")
+        front = front_of(d, known)
+        had = descriptors(front)
+        d.process.send_signal(signal.SIGSTOP)
+        try:
+            # The broker will see these in this order.
+            second = d.connect(uid=4321)
+            first.close()
+            wait_until(lambda: descriptors(front) == had - 1, 5, "the front having noticed")
+        finally:
+            d.process.send_signal(signal.SIGCONT)
+        second.call("Info")
+        eq(os.waitstatus_to_exitcode(os.waitpid(visit(d, range(5000, 5000 + 2 * IDLE)), 0)[1]), 0, "status of a client")
+        second.call("Info")
+        eq(connections(second), 1, "connections")
+        meanwhile.goes_on()
+        d.remove_all([4999])
 
 
 # --- a byte at a time ------------------------------------------------------------------

@@ -153,7 +153,7 @@ static void what_a_connection_holds_is_dropped_with_it(void **state)
 	got = lab_take(&lab);
 	assert_int_equal(got.rq.type, WIRE_DROP);
 	assert_int_equal(got.rq.tag, tags[1]);
-	assert_false(lab_readable(lab.broker, 50));
+	assert_false(lab_asked(&lab, 50));
 	lab_end(&lab);
 }
 
@@ -194,7 +194,7 @@ static void pipelined_calls_are_answered_in_their_order(void **state)
 	lab_say(client, LAB_TOUCH);
 	got = lab_take(&lab);
 	assert_false(lab_readable(client, 50));
-	assert_false(lab_readable(lab.broker, 0));
+	assert_false(lab_asked(&lab, 0));
 	assert_alive(&lab);
 	lab_reply(&lab, got.rq.tag, done, -1);
 	lab_assert_heard(client, "{\"parameters\":{}}");
@@ -595,7 +595,7 @@ static void events_that_nobody_reads_close_the_connection(void **state)
 	free(text);
 	lab_say(client, "{\"method\":\"io.carrel.Pool.Events\",\"more\":true}");
 	got = lab_take(&lab);
-	while (!lab_readable(lab.broker, 5)) {
+	while (!lab_asked(&lab, 5)) {
 		lab_reply(&lab, got.rq.tag, rp, fd);
 		assert_true(++sent < 200);
 	}
@@ -671,6 +671,48 @@ static void requests_wait_for_a_busy_broker(void **state)
 	lab_end(&lab);
 }
 
+static void broker_is_told_who_has_left(void **state)
+{
+	const struct front_limits limits = front_limits_defaults();
+	struct lab lab = lab_start(&limits);
+	int clients[FRONT_CONNS_MAX], gone = 0;
+	struct lab_request got;
+
+	(void)state;
+	/* Before anybody has come, there is nothing to be told. */
+	assert_false(lab_readable(lab.broker, 50));
+	for (int i = 0; i < FRONT_CONNS_MAX; i++)
+		clients[i] = lab_connect(&lab);
+	assert_false(lab_readable(lab.broker, 50));
+	/* One that is turned away has come, too. */
+	close(lab_connect(&lab));
+	lab_assert_left(&lab, ++gone, false);
+	for (int i = 1; i < 3; i++) {
+		close(clients[i]);
+		lab_assert_left(&lab, ++gone, false);
+	}
+	/* What the client had asked for is dropped first. */
+	lab_say(clients[0], LAB_TOUCH);
+	assert_int_equal(lab_take_next(&lab).rq.type, WIRE_TOUCH);
+	close(clients[0]);
+	assert_int_equal(lab_take_next(&lab).rq.type, WIRE_DROP);
+	lab_assert_left(&lab, ++gone, false);
+	for (int i = 3; i < FRONT_CONNS_MAX; i++)
+		close(clients[i]);
+	do {
+		got = lab_take_next(&lab);
+		assert_int_equal(got.rq.type, WIRE_LEFT);
+		assert_int_equal(got.rq.left.idle,
+				 got.rq.left.ended == FRONT_CONNS_MAX + 1);
+	} while (!got.rq.left.idle);
+	/* Again, and only at the end of that one. */
+	clients[0] = lab_connect(&lab);
+	assert_false(lab_readable(lab.broker, 50));
+	close(clients[0]);
+	lab_assert_left(&lab, FRONT_CONNS_MAX + 2, true);
+	lab_end(&lab);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -696,6 +738,7 @@ int main(void)
 		cmocka_unit_test(events_that_nobody_reads_close_the_connection),
 		cmocka_unit_test(connections_beyond_the_most_are_told_so),
 		cmocka_unit_test(requests_wait_for_a_busy_broker),
+		cmocka_unit_test(broker_is_told_who_has_left),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -257,7 +257,7 @@ static void command_that_writes_too_much_is_ended(void **state)
 	x = take_exec(&lab);
 	started(&lab, &x);
 	assert_int_equal(write(x.out, "0123456789", 10), 10);
-	assert_false(lab_readable(lab.broker, 30));
+	assert_false(lab_asked(&lab, 30));
 	pid = flood(&x, 1ull << 40);
 	drop = lab_take(&lab);
 	assert_int_equal(drop.rq.type, WIRE_DROP);
@@ -273,7 +273,7 @@ static void command_that_writes_too_much_is_ended(void **state)
 	assert_memory_equal(text, "0123456789", 10);
 	assert_flood(text + 10, 0, 90);
 	assert_true(lab_result_number(message, "truncated") > 0);
-	assert_false(lab_readable(lab.broker, 30));
+	assert_false(lab_asked(&lab, 30));
 	json_decref(message);
 	close(client);
 	lab_end(&lab);
@@ -497,7 +497,7 @@ static void output_of_a_detached_exec_is_read_later(void **state)
 	usleep(50000);
 	/* The connection that began it may go. */
 	close(client);
-	assert_false(lab_readable(lab.broker, 50));
+	assert_false(lab_asked(&lab, 50));
 	client = lab_connect(&lab);
 	assert_output(client, 0, 0, "aGVsbG8=", 5, false);
 	assert_output(client, 3, 3, "bG8=", 5, false);
@@ -623,7 +623,7 @@ static void detached_exec_lives_on_without_its_client(void **state)
 	lab_say(client, LAB_EXEC(",\"detach\":true"));
 	x = take_exec(&lab);
 	close(client);
-	assert_false(lab_readable(lab.broker, 50));
+	assert_false(lab_asked(&lab, 50));
 	started(&lab, &x);
 	assert_int_equal(write(x.out, "hello", 5), 5);
 	usleep(50000);
@@ -631,6 +631,33 @@ static void detached_exec_lives_on_without_its_client(void **state)
 	assert_output(client, 0, 0, "aGVsbG8=", 5, false);
 	close_streams(&x);
 	close(client);
+	lab_end(&lab);
+}
+
+/* What is kept would be lost with the front. */
+static void front_that_keeps_output_is_not_idle(void **state)
+{
+	struct front_limits limits = front_limits_defaults();
+	struct lab lab;
+	struct running x;
+	int client;
+
+	(void)state;
+	limits.forget_ms = 200;
+	lab = lab_start(&limits);
+	client = lab_connect(&lab);
+	lab_say(client, LAB_EXEC(",\"detach\":true"));
+	x = take_exec(&lab);
+	/* Neither before it has started, nor after it has ended. */
+	close(client);
+	lab_assert_left(&lab, 1, false);
+	started(&lab, &x);
+	assert_false(lab_readable(lab.broker, 50));
+	close_streams(&x);
+	lab_assert_left(&lab, 1, true);
+	client = lab_connect(&lab);
+	close(client);
+	lab_assert_left(&lab, 2, true);
 	lab_end(&lab);
 }
 
@@ -681,6 +708,7 @@ int main(void)
 		cmocka_unit_test(detached_exec_is_forgotten_when_waited_for),
 		cmocka_unit_test(detached_exec_is_forgotten_in_the_end),
 		cmocka_unit_test(detached_exec_lives_on_without_its_client),
+		cmocka_unit_test(front_that_keeps_output_is_not_idle),
 		cmocka_unit_test(oldest_ended_detached_exec_makes_room),
 	};
 

@@ -125,7 +125,8 @@ static inline bool lab_readable(int fd, int ms)
 	return poll(&pfd, 1, ms) == 1;
 }
 
-static inline struct lab_request lab_take(const struct lab *lab)
+/* Any record. */
+static inline struct lab_request lab_take_next(const struct lab *lab)
 {
 	struct lab_request got = { 0 };
 
@@ -137,6 +138,42 @@ static inline struct lab_request lab_take(const struct lab *lab)
 	if (!wire_check_request(&got.rq, got.count))
 		fail_msg("record of type %u is none", got.rq.type);
 	return got;
+}
+
+/* The next one that is about a call. */
+static inline struct lab_request lab_take(const struct lab *lab)
+{
+	struct lab_request got;
+
+	do {
+		got = lab_take_next(lab);
+	} while (got.rq.type == WIRE_LEFT);
+	return got;
+}
+
+/* Waits for a record that is about a call, and leaves it there. False: for too long. */
+static inline bool lab_asked(const struct lab *lab, int ms)
+{
+	struct wire_request rq;
+
+	while (lab_readable(lab->broker, ms)) {
+		assert_int_equal(recv(lab->broker, &rq, sizeof(rq), MSG_PEEK),
+				 sizeof(rq));
+		if (rq.type != WIRE_LEFT)
+			return true;
+		lab_take_next(lab);
+	}
+	return false;
+}
+
+/* The next record says that so many connections have ended, and what is left. */
+static inline void lab_assert_left(const struct lab *lab, uint64_t ended, bool idle)
+{
+	struct lab_request got = lab_take_next(lab);
+
+	assert_int_equal(got.rq.type, WIRE_LEFT);
+	assert_int_equal(got.rq.left.ended, ended);
+	assert_int_equal(got.rq.left.idle, idle);
 }
 
 static inline void lab_close_fds(struct lab_request *got)

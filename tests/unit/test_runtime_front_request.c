@@ -78,7 +78,7 @@ static void descriptors_of_other_kinds_are_refused(void **state)
 		close(wrong[i]);
 	}
 	lab_assert_fds(&lab, before);
-	assert_false(lab_readable(lab.broker, 0));
+	assert_false(lab_asked(&lab, 0));
 	close(null);
 	close(client);
 	lab_end(&lab);
@@ -172,7 +172,7 @@ static void descriptors_nobody_asked_for_close_the_connection(void **state)
 			lab_assert_closed(client);
 		free(text);
 		close(client);
-		while (lab_readable(lab.broker, 0)) {
+		while (lab_asked(&lab, 0)) {
 			struct lab_request got = lab_take(&lab);
 
 			lab_close_fds(&got);

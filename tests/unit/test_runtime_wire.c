@@ -286,9 +286,25 @@ static void every_right_request_passes_and_only_with_its_descriptors(void **stat
 	}
 }
 
+/* Alone, it is about no call. */
+static void left_has_no_tag_and_no_descriptor(void **state)
+{
+	struct wire_request rq = { .type = WIRE_LEFT,
+				   .left = { .ended = UINT64_MAX, .idle = 1 } };
+
+	(void)state;
+	assert_true(wire_check_request(&rq, 0));
+	assert_false(wire_check_request(&rq, 1));
+	rq.left.idle = 2;
+	assert_false(wire_check_request(&rq, 0));
+	rq.left.idle = 0;
+	rq.tag = 1;
+	assert_false(wire_check_request(&rq, 0));
+}
+
 static void unknown_types_are_refused(void **state)
 {
-	static const uint32_t types[] = { 0, WIRE_DROP + 1, WIRE_CONNECTION,
+	static const uint32_t types[] = { 0, WIRE_LEFT + 1, WIRE_CONNECTION,
 					  WIRE_DOCUMENT, UINT32_MAX };
 
 	(void)state;
@@ -385,6 +401,7 @@ int main(void)
 		cmocka_unit_test(strings_have_a_most),
 		cmocka_unit_test(
 			every_right_request_passes_and_only_with_its_descriptors),
+		cmocka_unit_test(left_has_no_tag_and_no_descriptor),
 		cmocka_unit_test(unknown_types_are_refused),
 		cmocka_unit_test(strings_without_an_end_are_refused),
 		cmocka_unit_test(values_out_of_range_are_refused),
