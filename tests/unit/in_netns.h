@@ -5,26 +5,18 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <net/if.h>
-#include <sched.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "base/err.h"
 #include "netns/netns.h"
+#include "tests/unit/in_namespaces.h"
 
 static inline ino_t netns_inode(void)
 {
@@ -58,44 +50,32 @@ static inline void assert_fresh(ino_t other)
 	if_freenameindex(list);
 }
 
+struct netns_body {
+	void (*body)(void);
+	ino_t other; /* the machine's own */
+};
+
+static inline void be_in_netns(void *context)
+{
+	const struct netns_body *b = context;
+	unsigned before;
+
+	/* Where locks and records are kept. */
+	assert_int_equal(mount("unit", "/run", "tmpfs", 0, "size=1m"), 0);
+	assert_fresh(b->other);
+	before = count_descriptors();
+	b->body();
+	assert_int_equal(count_descriptors(), before);
+	/* Not _exit(): a sanitizer looks for leaks at the end. */
+	exit(0);
+}
+
 /* The body also has mounts of its own, and must leave no descriptor open. */
 static inline void in_netns(void (*body)(void))
 {
-	const char *must_run = getenv("MUST_RUN");
-	int status = 0;
-	ino_t own;
-	pid_t pid;
+	struct netns_body b = { .body = body, .other = netns_inode() };
 
-	if (geteuid() != 0) {
-		if (must_run && !strcmp(must_run, "1"))
-			fail_msg("needs root");
-		print_message("skipped: needs root\n");
-		skip();
-	}
-	own = netns_inode();
-	fflush(NULL);
-	pid = fork();
-	if (pid == 0) {
-		unsigned before;
-
-		/* A failed assertion then ends the child. */
-		setenv("CMOCKA_TEST_ABORT", "1", 1);
-		signal(SIGABRT, SIG_DFL);
-		alarm(60);
-		assert_int_equal(unshare(CLONE_NEWNET | CLONE_NEWNS), 0);
-		assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
-		/* Where locks and records are kept. */
-		assert_int_equal(mount("unit", "/run", "tmpfs", 0, "size=1m"), 0);
-		assert_fresh(own);
-		before = count_descriptors();
-		body();
-		assert_int_equal(count_descriptors(), before);
-		/* Not _exit(): a sanitizer looks for leaks at the end. */
-		exit(0);
-	}
-	assert_true(pid > 0);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(status, 0);
+	in_namespaces(CLONE_NEWNET | CLONE_NEWNS, be_in_netns, &b);
 }
 
 /* A network that the test writes down. */

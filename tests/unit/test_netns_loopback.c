@@ -3,51 +3,25 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
-#include <sched.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #include "base/fd.h"
 #include "netns/loopback.h"
+#include "tests/unit/in_namespaces.h"
 
-/* Runs body in a process with a network namespace of its own. */
+static void call(void *context)
+{
+	void (*const *body)(void) = context;
+
+	(*body)();
+}
+
 static void in_netns(void (*body)(void))
 {
-	const char *must_run = getenv("MUST_RUN");
-	int status = 0;
-	pid_t pid;
-
-	if (geteuid() != 0) {
-		if (must_run && !strcmp(must_run, "1"))
-			fail_msg("needs root");
-		print_message("skipped: needs root\n");
-		skip();
-	}
-	pid = fork();
-	if (pid == 0) {
-		/* A failed assertion then ends the child. */
-		setenv("CMOCKA_TEST_ABORT", "1", 1);
-		signal(SIGABRT, SIG_DFL);
-		alarm(20);
-		assert_int_equal(unshare(CLONE_NEWNET), 0);
-		body();
-		_exit(0);
-	}
-	assert_true(pid > 0);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(status, 0);
+	in_namespaces(CLONE_NEWNET, call, &body);
 }
 
 static int loopback_flags(void)

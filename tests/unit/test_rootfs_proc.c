@@ -4,12 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
-#include <sched.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -20,13 +14,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "base/fd.h"
 #include "base/procfs.h"
 #include "rootfs/proc.h"
 #include "rootfs/skeleton.h"
 #include "rootfs/tree.h"
+#include "tests/unit/in_namespaces.h"
 
 /* Where the child works: a tmpfs of its own over a directory that every machine has. */
 #define PLACE "/tmp"
@@ -47,7 +40,6 @@ static void prepare(struct place *p)
 {
 	struct err e = { 0 };
 
-	assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
 	if (procfs_open(&p->proc, &e) < 0 ||
 	    tree_make("tmpfs", NULL, TREE_INERT, &p->mount, &e) < 0 ||
 	    tree_attach(p->mount, AT_FDCWD, PLACE, &e) < 0)
@@ -60,38 +52,18 @@ static void prepare(struct place *p)
 	assert_true(p->root >= 0 && p->cover >= 0);
 }
 
+static void be_prepared(void *context)
+{
+	void (*const *body)(struct place *) = context;
+	struct place p;
+
+	prepare(&p);
+	(*body)(&p);
+}
+
 static void in_sandbox(void (*body)(struct place *p))
 {
-	const char *must_run = getenv("MUST_RUN");
-	int status = 0;
-	pid_t pid;
-
-	if (geteuid() != 0) {
-		if (must_run && !strcmp(must_run, "1"))
-			fail_msg("needs root");
-		print_message("skipped: needs root\n");
-		skip();
-	}
-	pid = fork();
-	if (pid == 0) {
-		setenv("CMOCKA_TEST_ABORT", "1", 1);
-		signal(SIGABRT, SIG_DFL);
-		alarm(20);
-		assert_int_equal(unshare(CLONE_NEWNS | CLONE_NEWPID), 0);
-		pid = fork();
-		if (pid == 0) {
-			struct place p;
-
-			prepare(&p);
-			body(&p);
-			_exit(0);
-		}
-		assert_int_equal(waitpid(pid, &status, 0), pid);
-		_exit(status == 0 ? 0 : 1);
-	}
-	assert_true(pid > 0);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(status, 0);
+	in_namespaces(CLONE_NEWNS | CLONE_NEWPID, be_prepared, &body);
 }
 
 /* As a sandbox has it: covers filled, made read-only, then attached. */

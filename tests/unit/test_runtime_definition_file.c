@@ -2,24 +2,16 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #include "base/fd.h"
 #include "runtime/definition.h"
+#include "tests/unit/in_namespaces.h"
 
 /* A directory, emptied after each case, and what definition_each() said of it. */
 struct fixture {
@@ -275,39 +267,20 @@ static void a_failure_ends_the_walk(void **state)
 	assert_int_equal(count, 1);
 }
 
-/* Runs in a mount namespace of its own, in which the directory is a small file system. */
-static void on_small_disk(struct fixture *f, void (*body)(struct fixture *f))
+/* The directory, in a mount namespace of its own, becomes a small file system. */
+static struct fixture *on_small_disk(void *context)
 {
-	const char *must_run = getenv("MUST_RUN");
-	int status = 0;
-	pid_t pid;
+	struct fixture *f = context;
 
-	if (geteuid() != 0) {
-		if (must_run && !strcmp(must_run, "1"))
-			fail_msg("needs root");
-		print_message("skipped: needs root\n");
-		skip();
-	}
-	pid = fork();
-	if (pid == 0) {
-		/* A failed assertion then ends the child. */
-		setenv("CMOCKA_TEST_ABORT", "1", 1);
-		signal(SIGABRT, SIG_DFL);
-		alarm(20);
-		assert_int_equal(unshare(CLONE_NEWNS), 0);
-		assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
-		assert_int_equal(mount("unit", f->path, "tmpfs", 0, "size=64k"), 0);
-		f->dir = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		body(f);
-		_exit(0);
-	}
-	waitpid(pid, &status, 0);
-	assert_int_equal(status, 0);
+	assert_int_equal(mount("unit", f->path, "tmpfs", 0, "size=64k"), 0);
+	f->dir = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return f;
 }
 
 /* FI-12: the old one stays, and what is removed goes. */
-static void fill_disk(struct fixture *f)
+static void fill_disk(void *context)
 {
+	struct fixture *f = on_small_disk(context);
 	static char zeros[4096];
 	auto_fd fd = -1;
 
@@ -327,11 +300,13 @@ static void fill_disk(struct fixture *f)
 
 static void a_full_disk_keeps_the_old_one(void **state)
 {
-	on_small_disk(*state, fill_disk);
+	in_namespaces(CLONE_NEWNS, fill_disk, *state);
 }
 
-static void protect_disk(struct fixture *f)
+static void protect_disk(void *context)
 {
+	struct fixture *f = on_small_disk(context);
+
 	store(f);
 	assert_int_equal(mount(NULL, f->path, NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
 	assert_int_equal(definition_store(f->dir, &f->d, &f->e), -EROFS);
@@ -343,7 +318,7 @@ static void protect_disk(struct fixture *f)
 
 static void a_read_only_disk_is_an_error_and_can_be_read(void **state)
 {
-	on_small_disk(*state, protect_disk);
+	in_namespaces(CLONE_NEWNS, protect_disk, *state);
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,10 +11,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "base/fd.h"
 #include "runtime/definition.h"
+#include "tests/unit/in_namespaces.h"
 
 enum { CLIENT = 1111 };
 
@@ -220,38 +214,17 @@ static void make_directory(const char *path, uid_t uid)
 	assert_int_equal(chown(path, uid, uid), 0);
 }
 
-static void in_mounts(struct fixture *f, void (*body)(struct fixture *f))
+/* In a mount namespace of its own. */
+static struct fixture *with_roots(void *context)
 {
-	const char *must_run = getenv("MUST_RUN");
-	int status = 0;
-	pid_t pid;
-
-	if (geteuid() != 0) {
-		if (must_run && !strcmp(must_run, "1"))
-			fail_msg("needs root");
-		print_message("skipped: needs root\n");
-		skip();
-	}
-	pid = fork();
-	if (pid == 0) {
-		/* A failed assertion then ends the child. */
-		setenv("CMOCKA_TEST_ABORT", "1", 1);
-		signal(SIGABRT, SIG_DFL);
-		alarm(60);
-		assert_int_equal(unshare(CLONE_NEWNS), 0);
-		assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
-		assert_int_equal(mount("unit", PLACE, "tmpfs", 0, "mode=0755"), 0);
-		make_directory(ROOT, 0);
-		make_directory(ROOT "/own", CLIENT);
-		make_directory(ROOT "/own/sub", CLIENT);
-		make_directory(ROOT "/other", CLIENT + 1);
-		make_directory(ROOT "/roots", 0);
-		make_directory(PLACE "/outside", CLIENT);
-		body(f);
-		_exit(0);
-	}
-	waitpid(pid, &status, 0);
-	assert_int_equal(status, 0);
+	assert_int_equal(mount("unit", PLACE, "tmpfs", 0, "mode=0755"), 0);
+	make_directory(ROOT, 0);
+	make_directory(ROOT "/own", CLIENT);
+	make_directory(ROOT "/own/sub", CLIENT);
+	make_directory(ROOT "/other", CLIENT + 1);
+	make_directory(ROOT "/roots", 0);
+	make_directory(PLACE "/outside", CLIENT);
+	return context;
 }
 
 static int open_workspace(struct fixture *f, const char *workspace, int *ret_fd)
@@ -284,8 +257,10 @@ static void assert_refused(struct fixture *f, const char *workspace, int code,
 	assert_int_equal(fd, -42);
 }
 
-static void open_own(struct fixture *f)
+static void open_own(void *context)
 {
+	struct fixture *f = with_roots(context);
+
 	assert_opened(f, "own", ROOT "/own");
 	assert_opened(f, "own/sub", ROOT "/own/sub");
 	close(0); /* that one means "none" to a plan */
@@ -294,11 +269,12 @@ static void open_own(struct fixture *f)
 
 static void a_clients_own_directories_are_opened(void **state)
 {
-	in_mounts(*state, open_own);
+	in_namespaces(CLONE_NEWNS, open_own, *state);
 }
 
-static void open_others(struct fixture *f)
+static void open_others(void *context)
 {
+	struct fixture *f = with_roots(context);
 	auto_fd file = open(ROOT "/own/file", O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
 
 	assert_int_equal(fchown(file, CLIENT, CLIENT), 0);
@@ -319,12 +295,13 @@ static void open_others(struct fixture *f)
 
 static void everything_else_is_refused(void **state)
 {
-	in_mounts(*state, open_others);
+	in_namespaces(CLONE_NEWNS, open_others, *state);
 }
 
 /* E-40. */
-static void open_links(struct fixture *f)
+static void open_links(void *context)
 {
+	struct fixture *f = with_roots(context);
 	static const char *const targets[] = {
 		PLACE "/outside",
 		"../outside",
@@ -359,11 +336,13 @@ static void open_links(struct fixture *f)
 
 static void links_of_all_kinds_are_refused(void **state)
 {
-	in_mounts(*state, open_links);
+	in_namespaces(CLONE_NEWNS, open_links, *state);
 }
 
-static void open_mounts(struct fixture *f)
+static void open_mounts(void *context)
 {
+	struct fixture *f = with_roots(context);
+
 	assert_int_equal(mount("unit", ROOT "/own/sub", "tmpfs", 0, NULL), 0);
 	assert_int_equal(chown(ROOT "/own/sub", CLIENT, CLIENT), 0);
 	assert_refused(f, "own/sub", -EXDEV,
@@ -374,11 +353,13 @@ static void open_mounts(struct fixture *f)
 
 static void mounts_below_the_root_are_refused(void **state)
 {
-	in_mounts(*state, open_mounts);
+	in_namespaces(CLONE_NEWNS, open_mounts, *state);
 }
 
-static void open_root(struct fixture *f)
+static void open_root(void *context)
 {
+	struct fixture *f = with_roots(context);
+
 	assert_int_equal(rename(ROOT, PLACE "/moved"), 0);
 	assert_refused(f, "own", -ENOENT,
 		       "open the root of workspaces: No such file or directory");
@@ -388,7 +369,7 @@ static void open_root(struct fixture *f)
 
 static void the_root_itself_must_be_there(void **state)
 {
-	in_mounts(*state, open_root);
+	in_namespaces(CLONE_NEWNS, open_root, *state);
 }
 
 /* E-49: what swaps it for a link, for ever, as fast as it can. */
@@ -402,8 +383,9 @@ static void swap(void)
 	}
 }
 
-static void open_what_is_swapped(struct fixture *f)
+static void open_what_is_swapped(void *context)
 {
+	struct fixture *f = with_roots(context);
 	auto_fd own = open(ROOT "/own", O_PATH | O_CLOEXEC);
 	unsigned opened = 0, links = 0;
 	pid_t pid = fork();
@@ -431,7 +413,7 @@ static void open_what_is_swapped(struct fixture *f)
 
 static void what_is_swapped_meanwhile_is_the_right_one_or_an_error(void **state)
 {
-	in_mounts(*state, open_what_is_swapped);
+	in_namespaces(CLONE_NEWNS, open_what_is_swapped, *state);
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

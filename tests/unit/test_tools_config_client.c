@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <sched.h>
-#include <signal.h>
-#include <sys/mount.h>
-
+#include "tests/unit/in_namespaces.h"
 #include "tests/unit/test_tools_config_daemon.h"
 
 /* Where the workspace roots of the cases are, in a mount namespace of their own. */
@@ -175,46 +172,27 @@ static void make_directory(const char *path, uid_t uid, mode_t mode)
 	assert_int_equal(chmod(path, mode), 0);
 }
 
-static void in_mounts(struct fixture *f, void (*body)(struct fixture *f))
+/* In a mount namespace of its own. */
+static struct fixture *with_directories(void *context)
 {
-	const char *must_run = getenv("MUST_RUN");
-	int status = 0;
-	pid_t pid;
-
-	if (geteuid() != 0) {
-		if (must_run && !strcmp(must_run, "1"))
-			fail_msg("needs root");
-		print_message("skipped: needs root\n");
-		skip();
-	}
-	pid = fork();
-	if (pid == 0) {
-		/* A failed assertion then ends the child. */
-		setenv("CMOCKA_TEST_ABORT", "1", 1);
-		signal(SIGABRT, SIG_DFL);
-		alarm(20);
-		assert_int_equal(unshare(CLONE_NEWNS), 0);
-		assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
-		assert_int_equal(mount("unit", PLACE, "tmpfs", 0, "mode=0755"), 0);
-		make_directory(PLACE "/w", 7, 0750);
-		make_directory(PLACE "/root", 0, 0711);
-		make_directory(PLACE "/other", 8, 0755);
-		make_directory(PLACE "/open", 0, 01777);
-		make_directory(PLACE "/group", 7, 0770);
-		make_directory(PLACE "/w/sub", 7, 0755);
-		make_directory(PLACE "/root/sub", 7, 0755);
-		make_directory(PLACE "/open/sub", 7, 0755);
-		assert_int_equal(symlink("w", PLACE "/link"), 0);
-		assert_int_equal(mknod(PLACE "/file", S_IFREG | 0644, 0), 0);
-		body(f);
-		_exit(0);
-	}
-	waitpid(pid, &status, 0);
-	assert_int_equal(status, 0);
+	assert_int_equal(mount("unit", PLACE, "tmpfs", 0, "mode=0755"), 0);
+	make_directory(PLACE "/w", 7, 0750);
+	make_directory(PLACE "/root", 0, 0711);
+	make_directory(PLACE "/other", 8, 0755);
+	make_directory(PLACE "/open", 0, 01777);
+	make_directory(PLACE "/group", 7, 0770);
+	make_directory(PLACE "/w/sub", 7, 0755);
+	make_directory(PLACE "/root/sub", 7, 0755);
+	make_directory(PLACE "/open/sub", 7, 0755);
+	assert_int_equal(symlink("w", PLACE "/link"), 0);
+	assert_int_equal(mknod(PLACE "/file", S_IFREG | 0644, 0), 0);
+	return context;
 }
 
-static void read_good_roots(struct fixture *f)
+static void read_good_roots(void *context)
 {
+	struct fixture *f = with_directories(context);
+
 	assert_string_equal(read_client(f, "workspace_root = /mnt/w\n")->workspace_root,
 			    "/mnt/w");
 	read_client(f, "workspace_root = /mnt/root\n");
@@ -225,12 +203,13 @@ static void read_good_roots(struct fixture *f)
 
 static void workspace_roots_are_roots_or_the_clients_own(void **state)
 {
-	in_mounts(*state, read_good_roots);
+	in_namespaces(CLONE_NEWNS, read_good_roots, *state);
 }
 
 /* E-49. */
-static void read_bad_roots(struct fixture *f)
+static void read_bad_roots(void *context)
 {
+	struct fixture *f = with_directories(context);
 	static const struct {
 		const char *root, *why;
 		int code;
@@ -271,7 +250,7 @@ static void read_bad_roots(struct fixture *f)
 
 static void workspace_roots_that_others_can_replace_are_refused(void **state)
 {
-	in_mounts(*state, read_bad_roots);
+	in_namespaces(CLONE_NEWNS, read_bad_roots, *state);
 }
 
 int main(void)
