@@ -392,3 +392,28 @@ static inline void lab_assert_fds(const struct lab *lab, unsigned count)
 		usleep(10000);
 	assert_int_equal(lab_count_fds(lab->pid), count);
 }
+
+/* As the broker sends one. */
+static inline int lab_document(const char *text)
+{
+	struct err e = { 0 };
+	int fd = -1;
+
+	assert_int_equal(wire_memfd("test", text, strlen(text), &fd, &e), 0);
+	return fd;
+}
+
+/* The front still does its work for others. */
+static inline void lab_assert_alive(const struct lab *lab)
+{
+	const struct wire_reply done = { .type = WIRE_DONE };
+	struct lab_request got;
+	int client = lab_connect(lab);
+
+	lab_say(client, LAB_TOUCH);
+	got = lab_take(lab);
+	assert_int_equal(got.rq.type, WIRE_TOUCH);
+	lab_reply(lab, got.rq.tag, done, -1);
+	lab_assert_heard(client, "{\"parameters\":{}}");
+	close(client);
+}
