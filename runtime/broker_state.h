@@ -111,7 +111,7 @@ struct box {
 	struct timer tidy; /* groups of those that have ended go */
 	uint32_t tidy_delay; /* ms, while some are not empty yet */
 	bool tidying; /* a worker is at it, */
-	uint64_t tidy_first; /* from this number on */
+	uint64_t tidy_first; /* from this number on; of the last time */
 	struct pending *holder; /* whose end is its end; NULL: nobody's */
 	uint64_t inspecting; /* cookie of who waits for that; 0: nobody */
 	uint64_t used_at; /* ms since 1970 */

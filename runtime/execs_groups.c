@@ -74,12 +74,14 @@ static void end_all(struct box *box, uint64_t first, uint64_t those)
 		end_of_groups(x);
 }
 
-static struct exec *oldest_leaving(const struct box *box)
+/* The one that leaves with the lowest number from `from` on, or NULL. */
+static struct exec *oldest_leaving(const struct box *box, uint64_t from)
 {
 	struct exec *x, *oldest = NULL;
 
 	LIST_FOREACH(x, &box->execs, next) {
-		if (x->leaves && (!oldest || x->number < oldest->number))
+		if (x->leaves && x->number >= from &&
+		    (!oldest || x->number < oldest->number))
 			oldest = x;
 	}
 	return oldest;
@@ -91,7 +93,7 @@ static void end_without_tidying(struct box *box)
 {
 	struct exec *x;
 
-	while ((x = oldest_leaving(box)))
+	while ((x = oldest_leaving(box, 0)))
 		end_of_groups(x);
 }
 
@@ -119,7 +121,7 @@ static void tidied(void *context, const struct worker_result *result, int *fds,
 		box->tidy_delay = TIDY_STEP_MS;
 	else if (box->tidy_delay < TIDY_MAX_MS)
 		box->tidy_delay *= 2;
-	if (oldest_leaving(box))
+	if (oldest_leaving(box, 0))
 		tidy_after(box, box->tidy_delay);
 	box_order_done(box);
 }
@@ -128,9 +130,12 @@ void exec_tidy(void *context)
 {
 	struct worker_order order = { .type = WORKER_TIDY };
 	struct box *box = context;
-	struct exec *x = oldest_leaving(box);
+	struct exec *x = oldest_leaving(box, box->tidy_first + TIDY_COUNT);
 	struct err e;
 
+	/* The others again: one that does not end must not keep those behind it. */
+	if (!x)
+		x = oldest_leaving(box, 0);
 	if (box->tidying || !x)
 		return;
 	if (!box->alive)

@@ -292,5 +292,15 @@ def groups_go():
         eq([x["id"] for x in c.call("Execs", name="a")["execs"] if not x["running"]], [kept])
         c.call("Kill", name="a", exec=long, signal=9)
         wait_until(lambda: groups_below(box) == {"init"}, 10, "no group that is left")
+        # One that cannot be removed does not keep those behind it, and goes when it can.
+        stuck = execute(c, "a", "sleep", "1000", detach=True)["started"]
+        directory = os.path.join(groups_of(box)[0], stuck, "in-the-way")
+        os.mkdir(directory)
+        c.call("Kill", name="a", exec=stuck, signal=9)
+        for i in range(150):
+            execute(c, "a", "true")
+        wait_until(lambda: groups_below(box) == {"init", stuck}, 10, "groups behind one that is stuck")
+        os.rmdir(directory)
+        wait_until(lambda: groups_below(box) == {"init"}, 10, "nor that one")
         # The next one finds none that has been made for it.
         eq(execute(c, "a", "sh", "-c", "exit 3")["result"]["exit_code"], 3)
