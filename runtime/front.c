@@ -78,8 +78,8 @@ static int enqueue(struct front *f, const struct wire_request *rq, const int *fd
 		return -ENOMEM;
 	}
 	record->request = *rq;
-	memcpy(record->fds, fds, count * sizeof(*fds));
-	record->count = count;
+	for (record->count = 0; record->count < count; record->count++)
+		record->fds[record->count] = fds[record->count];
 	*f->outbox_end = record;
 	f->outbox_end = &record->next;
 	watch_broker(f);
