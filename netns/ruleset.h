@@ -19,8 +19,8 @@ enum {
 	 * all holds, and those with resolvers, exceptions or denials of their own. */
 	RULESET_GROUP = 0xca55e1,
 	RULESET_GROUP_SPECIAL,
-	/* What both have in common: one comparison, for each packet, where a range of two
-	 * takes several. */
+	/* What both have in common, and two neighbours that nobody has: for each packet a
+	 * comparison in place, where a range of two takes several calls. */
 	RULESET_GROUP_BITS = 0xfffffffc,
 	/* Stand for a sandbox's limits until they are known. */
 	RULESET_FLOWS = 0xc0de0001,

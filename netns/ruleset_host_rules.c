@@ -6,6 +6,10 @@
 #define SPECIAL   RULESET_GROUP_SPECIAL, UINT32_MAX
 #define ORDINARY  RULESET_GROUP, UINT32_MAX
 
+_Static_assert((RULESET_GROUP & RULESET_GROUP_BITS) ==
+		       (RULESET_GROUP_SPECIAL & RULESET_GROUP_BITS),
+	       "SANDBOXES are those of both groups");
+
 #ifdef CARREL_TEST_NO_HOST_RULES
 static const bool without_host = true;
 #else

@@ -2,7 +2,6 @@
 /* Commands, from the request to the removal of their groups. */
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>

@@ -4,17 +4,12 @@
  * For the kernel either is as much work as starting a command that does nothing. Nobody
  * waits for it here: the worker that has started a command makes the groups of the next
  * one while that runs, and what has ended is removed by the dozen, a moment later. */
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "runtime/broker_state.h"
 
 enum {
 	TIDY_MS = 100, /* from an end to the removal */
 	TIDY_STEP_MS = 5, /* to the next one where somebody was still dying, at first */
 	TIDY_MAX_MS = 1000, /* in the end */
-	TIDY_COUNT = 64, /* numbers in an order */
 	UNPREPARE_MS = 3000, /* a sandbox whose next command does not come is idle */
 	FORGET_MS = 600000, /* how long the result of a detached one is kept */
 	KEPT_MAX = 64, /* such results of a sandbox */
@@ -52,13 +47,13 @@ static void end_of_groups(struct exec *x)
 		exec_free(x);
 }
 
-/* The first of those that leave, among TIDY_COUNT numbers from `first` on. */
+/* The first of those that leave, among WORKER_TIDY_MAX numbers from `first` on. */
 static struct exec *find_leaving(const struct box *box, uint64_t first, uint64_t those)
 {
 	struct exec *x;
 
 	LIST_FOREACH(x, &box->execs, next) {
-		if (x->leaves && x->number - first < TIDY_COUNT &&
+		if (x->leaves && x->number - first < WORKER_TIDY_MAX &&
 		    those >> (x->number - first) & 1)
 			return x;
 	}
@@ -130,7 +125,7 @@ void exec_tidy(void *context)
 {
 	struct worker_order order = { .type = WORKER_TIDY };
 	struct box *box = context;
-	struct exec *x = oldest_leaving(box, box->tidy_first + TIDY_COUNT);
+	struct exec *x = oldest_leaving(box, box->tidy_first + WORKER_TIDY_MAX);
 	struct err e;
 
 	/* The others again: one that does not end must not keep those behind it. */
@@ -142,7 +137,7 @@ void exec_tidy(void *context)
 		return end_without_tidying(box);
 	box->tidy_first = order.first = x->number;
 	LIST_FOREACH(x, &box->execs, next) {
-		if (x->leaves && x->number - order.first < TIDY_COUNT)
+		if (x->leaves && x->number - order.first < WORKER_TIDY_MAX)
 			order.those |= UINT64_C(1) << (x->number - order.first);
 	}
 	box->tidying = box_order(box, &order, NULL, 0, tidied, box, &e) == 0;

@@ -174,12 +174,12 @@ struct resident_exec {
 	((struct resident_exec){ .main = PROCESS_NONE, .cgroup = -1, .oom = -1 })
 
 /* Makes the exec's groups, or takes those of `prepared` if they are for this command, and
- * starts the command in them, with the same posture as that
- * of `carrel run`. Returns when it has exec'ed or failed. The process is a child of the
- * *parent* of the calling worker, and is killed when that dies; blocks. *ret is for
- * resident_exec_close(). On failure nothing is left but, until that parent waits for it,
- * a zombie, whose pid is then in ret->main; *ret_status is then 126 or 127 if the command
- * itself could not be executed, otherwise 125.
+ * starts the command in them, with the same posture as that of `carrel run`. Returns when
+ * it has exec'ed or failed. The process is a child of the *parent* of the calling worker,
+ * and is killed when that dies; blocks. *ret is for resident_exec_close(). On failure
+ * nothing is left but, until that parent waits for it, a zombie, whose pid is then in
+ * ret->main; *ret_status is then 126 or 127 if the command itself could not be executed,
+ * otherwise 125.
  *
  * Must be called by a single-threaded process. Must not be followed by anything but an
  * exit if the error says that it could not return to its pid namespace. */

@@ -263,7 +263,7 @@ static void tidy(struct worker *w, const struct worker_order *o,
 	char id[WIRE_EXEC_MAX + 1];
 	struct err e;
 
-	for (unsigned n = 0; n < 64; n++) {
+	for (unsigned n = 0; n < WORKER_TIDY_MAX; n++) {
 		if (!(o->those >> n & 1))
 			continue;
 		worker_name_exec(id, o->first + n);
@@ -290,6 +290,8 @@ static int inspect(struct worker *w, struct worker_order *o, struct parcel *out,
 static int carry_out(struct worker *w, struct worker_order *o, struct parcel *in,
 		     struct worker_result *result, struct parcel *out, struct err *e)
 {
+	int r;
+
 	if (o->type != WORKER_BUILD && o->type != WORKER_REMOVE && in->count < 2)
 		return err_say(e, EPROTO, "an order without its sandbox");
 	if (o->type != WORKER_BUILD && o->type != WORKER_REMOVE)
@@ -297,12 +299,10 @@ static int carry_out(struct worker *w, struct worker_order *o, struct parcel *in
 	switch (o->type) {
 	case WORKER_BUILD:
 		return build(w, o, in, result, e);
-	case WORKER_EXEC: {
-		int r = start_exec(w, o, in, result, out, e);
-
+	case WORKER_EXEC:
+		r = start_exec(w, o, in, result, out, e);
 		prepare_next(w, o);
 		return r;
-	}
 	case WORKER_BIND:
 		return bind_spare(w, o, in, e);
 	case WORKER_REMOVE:

@@ -20,7 +20,10 @@
  * found by its record and removed.
  */
 
-enum { WORKER_FDS_MAX = WIRE_CARRY_MAX };
+enum {
+	WORKER_FDS_MAX = WIRE_CARRY_MAX,
+	WORKER_TIDY_MAX = 64, /* numbers in an order: bits of `those` */
+};
 
 enum worker_type {
 	WORKER_BUILD, /* ensure, client, slot out; descriptor: the label */
