@@ -1,22 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <errno.h>
-#include <fcntl.h>
 #include <sys/mount.h>
 
 #include "base/fd.h"
-#include "base/sys.h"
 #include "rootfs/alone.h"
 #include "rootfs/rootfs.h"
 #include "rootfs/tree.h"
-
-static int make_private(struct err *e)
-{
-	struct mount_attr attr = { .propagation = MS_PRIVATE };
-
-	if (mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, &attr, sizeof(attr)) < 0)
-		return err_set(e, errno, "make all mounts private");
-	return 0;
-}
 
 int rootfs_alone_tree(int dir, bool read_only, int *ret_tree, struct err *e)
 {
@@ -35,12 +23,9 @@ int rootfs_alone_tree(int dir, bool read_only, int *ret_tree, struct err *e)
 
 int rootfs_alone(int tree, int shown, const char *shown_at, struct err *e)
 {
-	int r = make_private(e);
+	int r = rootfs_enter(tree, e);
 
-	/* lint: in a namespace of our own */
-	if (r == 0 && move_mount(tree, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
-		r = err_set(e, errno, "attach a root of its own");
 	if (r == 0 && shown >= 0)
 		r = tree_attach(shown, tree, shown_at, e);
-	return r == 0 ? rootfs_enter(tree, e) : r;
+	return r;
 }

@@ -17,16 +17,6 @@
 #include "rootfs/skeleton.h"
 #include "rootfs/tree.h"
 
-/* From here on nothing that is mounted reaches the host, or the other way round. */
-static int make_private(struct err *e)
-{
-	struct mount_attr attr = { .propagation = MS_PRIVATE };
-
-	if (mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, &attr, sizeof(attr)) < 0)
-		return err_set(e, errno, "make all mounts private");
-	return 0;
-}
-
 static int open_below(int dirfd, const char *path, int *ret, struct err *e)
 {
 	/* Not with O_NOFOLLOW, which would open a link at the end of the path itself. */
@@ -235,31 +225,16 @@ int rootfs_build(const struct rootfs_plan *plan, struct rootfs_sources *sources,
 	struct skeleton s = SKELETON_NONE;
 	struct host_dirs host = { -1, -1, -1 };
 	auto_fd root = -1;
-	int r = make_private(e);
+	int r = tree_make_all_private(e);
 
 	if (r == 0)
 		r = open_host_dirs(&host, e);
 	if (r == 0)
 		r = build(plan, sources, owner, &host, &s, &root, e);
+	/* What is on it has had to be attached, and it with it, to the host's tree. */
+	if (r == 0)
+		r = tree_clone_whole(root, ret_root, e);
 	close_host_dirs(&host);
 	skeleton_close(&s);
-	if (r < 0)
-		return r;
-	*ret_root = fd_take(&root);
-	return 0;
-}
-
-int rootfs_enter(int root, struct err *e)
-{
-	if (fchdir(root) < 0)
-		return err_set(e, errno, "enter the new root");
-	/* The old root ends up stacked on the new one, where "." still is; see
-	 * pivot_root(2), "pivot_root(".", ".")". */
-	if (sys_pivot_root(".", ".") < 0)
-		return err_set(e, errno, "pivot_root");
-	if (umount2(".", MNT_DETACH) < 0)
-		return err_set(e, errno, "detach the host's root");
-	if (chdir("/") < 0)
-		return err_set(e, errno, "enter /");
-	return 0;
+	return r;
 }

@@ -301,8 +301,8 @@ static int try_overlay(const struct probe *self, const struct runtime_config *co
 	return 0;
 }
 
-static int try_pivot_root(const struct probe *self, const struct runtime_config *config,
-			  struct str *found, struct err *e)
+static int try_root(const struct probe *self, const struct runtime_config *config,
+		    struct str *found, struct err *e)
 {
 	auto_fd tree = -1, root = -1;
 	int r = leave_host_mounts(e);
@@ -311,8 +311,6 @@ static int try_pivot_root(const struct probe *self, const struct runtime_config 
 	(void)config;
 	if (r == 0)
 		r = make_tmpfs(&tree, e);
-	if (r == 0)
-		r = attach(tree, PLACE, e);
 	if (r == 0)
 		r = rootfs_enter(tree, e);
 	if (r == 0)
@@ -466,9 +464,9 @@ static const struct probe rows[] = {
 	  .remedy =
 		  "keep workspaces on ext4, xfs or btrfs (tmpfs: Linux 6.3), or owned by "
 		  "one user who is not root" },
-	{ .id = "pivot-root",
-	  .name = "pivot_root",
-	  .run = try_pivot_root,
+	{ .id = "root",
+	  .name = "a root of its own",
+	  .run = try_root,
 	  .remedy = "switch_root from the initramfs to a real root before" },
 };
 

@@ -23,10 +23,10 @@ LACKING = {
     "move_mount": {"move-mount"},
     "memfd_create": {"memfd"},
     "execveat": {"execveat"},
-    "pivot_root": {"pivot-root"},
+    "chroot": {"root"},
     "seccomp": {"seccomp"},
-    "setns": {"setns", "userns"},
-    "pidfd_open": {"pidfd", "setns"},
+    "setns": {"setns", "userns", "root"},
+    "pidfd_open": {"pidfd", "setns", "root"},
     "pidfd_send_signal": {"pidfd"},
 }
 
