@@ -29,11 +29,30 @@ static int open_below(int dirfd, const char *path, int *ret, struct err *e)
 	return 0;
 }
 
-/* Directories of the host, opened in this mount namespace: an overlay takes no layers
- * from another one. */
-struct host_dirs {
-	int top, usr, etc;
+/* A directory of the host that is shown. */
+struct host_dir {
+	int dir; /* itself, opened in this mount namespace: what an overlay asks for */
+	int overlay; /* of it; −1: it is part of the overlay of / */
+	int shown; /* the same directory as the overlay has it */
 };
+
+struct host_view {
+	struct host_dir top, usr, etc;
+};
+
+#define HOST_VIEW_NONE \
+	((struct host_view){ { -1, -1, -1 }, { -1, -1, -1 }, { -1, -1, -1 } })
+
+static void close_host_view(struct host_view *v)
+{
+	struct host_dir *const dirs[] = { &v->top, &v->usr, &v->etc };
+
+	for (size_t i = 0; i < sizeof(dirs) / sizeof(*dirs); i++) {
+		fd_close(&dirs[i]->dir);
+		fd_close(&dirs[i]->overlay);
+		fd_close(&dirs[i]->shown);
+	}
+}
 
 static int open_host_dir(const char *path, int *ret, struct err *e)
 {
@@ -43,37 +62,16 @@ static int open_host_dir(const char *path, int *ret, struct err *e)
 	return 0;
 }
 
-static int open_host_dirs(struct host_dirs *ret, struct err *e)
+/* Before anything is attached over them. */
+static int open_host_dirs(struct host_view *v, struct err *e)
 {
-	int r = open_host_dir("/", &ret->top, e);
+	int r = open_host_dir("/", &v->top.dir, e);
 
 	if (r == 0)
-		r = open_host_dir("/usr", &ret->usr, e);
+		r = open_host_dir("/usr", &v->usr.dir, e);
 	if (r == 0)
-		r = open_host_dir("/etc", &ret->etc, e);
+		r = open_host_dir("/etc", &v->etc.dir, e);
 	return r;
-}
-
-static void close_host_dirs(struct host_dirs *host)
-{
-	fd_close(&host->top);
-	fd_close(&host->usr);
-	fd_close(&host->etc);
-}
-
-/* A read-only overlay of a directory of the host, attached to stage/NAME. */
-static int stage_host_dir(const struct skeleton *s, const char *name, int lower,
-			  int empty, int *ret, struct err *e)
-{
-	int r = tree_overlay(lower, empty, ret, e);
-
-	if (r == 0)
-		r = skeleton_dir(s->stage, name, 0755, e);
-	if (r == 0)
-		r = tree_attach(*ret, s->stage, name, e);
-	if (r < 0)
-		return err_wrap(e, "show the host's /%s", name);
-	return 0;
 }
 
 static int mount_id(int fd, uint64_t *ret, struct err *e)
@@ -86,72 +84,84 @@ static int mount_id(int fd, uint64_t *ret, struct err *e)
 	return 0;
 }
 
-/* What an overlay shows of /NAME, which `dir` is: of `overlay`, which is one of /, unless
- * something else is mounted there. Each overlay costs an RCU grace period when it goes.
- */
-static int show_host_dir(const struct skeleton *s, const struct host_dirs *host,
-			 const char *name, int dir, int overlay, int *ret, struct err *e)
+/* A read-only overlay of /NAME. It is part of the one of /, unless something else is
+ * mounted there: each overlay costs an RCU grace period when it goes. */
+static int overlay_host_dir(const struct host_dir *top, const char *name,
+			    struct host_dir *d, int empty, struct err *e)
 {
 	uint64_t top_id = 0, id = 0;
-	auto_fd empty = -1;
-	int r = mount_id(host->top, &top_id, e);
+	int r = mount_id(top->dir, &top_id, e);
 
 	if (r == 0)
-		r = mount_id(dir, &id, e);
-	if (r == 0 && id == top_id)
-		return open_below(overlay, name, ret, e);
+		r = mount_id(d->dir, &id, e);
+	if (r == 0 && d != top && id == top_id)
+		return open_below(top->overlay, name, &d->shown, e);
 	if (r == 0)
-		r = open_below(s->cover, "dir", &empty, e);
+		r = tree_overlay(d->dir, empty, &d->overlay, e);
 	if (r == 0)
-		r = stage_host_dir(s, name, dir, empty, ret, e);
-	return r;
+		r = open_below(d->overlay, "/", &d->shown, e);
+	return r < 0 ? err_wrap(e, "show the host's /%s", name) : 0;
 }
 
-/* root/ of the skeleton with the host's /usr and parts of its /etc on it. */
-static int build_host_root(const struct skeleton *s, const struct host_dirs *host,
-			   int *ret_root, struct err *e)
+static int overlay_host(const struct skeleton *s, struct host_view *v, struct err *e)
 {
-	auto_fd top = -1, usr = -1, etc = -1, empty = -1, usr_tree = -1, new_etc = -1;
+	auto_fd empty = -1;
 	int r = open_below(s->cover, "dir", &empty, e);
 
 	if (r == 0)
-		r = stage_host_dir(s, "host", host->top, empty, &top, e);
+		r = overlay_host_dir(&v->top, "", &v->top, empty, e);
 	if (r == 0)
-		r = show_host_dir(s, host, "usr", host->usr, top, &usr, e);
+		r = overlay_host_dir(&v->top, "usr", &v->usr, empty, e);
 	if (r == 0)
-		r = show_host_dir(s, host, "etc", host->etc, top, &etc, e);
+		r = overlay_host_dir(&v->top, "etc", &v->etc, empty, e);
+	return r;
+}
+
+/* Only of what is attached can parts be cloned. */
+static int stage_overlay(const struct skeleton *s, const char *name,
+			 const struct host_dir *d, struct err *e)
+{
+	int r;
+
+	if (d->overlay < 0)
+		return 0;
+	r = skeleton_dir(s->stage, name, 0755, e);
+	return r == 0 ? tree_attach(d->overlay, s->stage, name, e) : r;
+}
+
+/* Attaches the host's /usr and parts of its /etc. */
+static int show_host(const struct skeleton *s, const struct host_view *v, int root,
+		     struct err *e)
+{
+	auto_fd usr = -1, etc = -1;
+	int r = stage_overlay(s, "host", &v->top, e);
+
 	if (r == 0)
-		r = tree_clone(s->root, "", ret_root, e);
+		r = stage_overlay(s, "usr", &v->usr, e);
 	if (r == 0)
-		r = skeleton_dir(s->stage, "root", 0755, e);
+		r = stage_overlay(s, "etc", &v->etc, e);
 	if (r == 0)
-		r = tree_attach(*ret_root, s->stage, "root", e);
+		r = tree_clone(v->usr.shown, "", &usr, e);
 	if (r == 0)
-		r = tree_clone(usr, "", &usr_tree, e);
+		r = tree_attach(usr, root, "usr", e);
 	if (r == 0)
-		r = tree_attach(usr_tree, *ret_root, "usr", e);
+		r = open_below(root, "etc", &etc, e);
 	if (r == 0)
-		r = open_below(*ret_root, "etc", &new_etc, e);
-	if (r == 0)
-		r = etc_show_host(host->etc, etc, new_etc, e);
+		r = etc_show_host(v->etc.dir, v->etc.shown, etc, e);
 	return r;
 }
 
 /* The given directory with root/ of the skeleton laid over it: every mount point is
  * there without a single write to the directory. */
-static int build_dir_root(const struct skeleton *s, struct rootfs_source *source,
+static int overlay_rootfs(const struct skeleton *s, struct rootfs_source *source,
 			  int *ret_root, struct err *e)
 {
 	int r = skeleton_dir(s->stage, "lower", 0755, e);
 
 	if (r == 0)
-		r = skeleton_dir(s->stage, "root", 0755, e);
-	if (r == 0)
 		r = tree_attach(source->tree, s->stage, "lower", e);
 	if (r == 0)
 		r = tree_overlay(s->root, source->tree, ret_root, e);
-	if (r == 0)
-		r = tree_attach(*ret_root, s->stage, "root", e);
 	return r;
 }
 
@@ -193,48 +203,64 @@ static int attach_mounts(const struct rootfs_plan *plan, struct rootfs_sources *
 	return 0;
 }
 
-static int build(const struct rootfs_plan *plan, struct rootfs_sources *sources,
-		 const struct rootfs_owner *owner, const struct host_dirs *host,
+/* What takes the host's tree to be there: from here on it is not. */
+static int begin(const struct rootfs_plan *plan, struct rootfs_sources *sources,
+		 const struct rootfs_owner *owner, struct host_view *v,
 		 struct skeleton *s, int *root, struct err *e)
 {
-	int r = skeleton_make(plan, sources, owner, s, e);
+	int r = tree_make_all_private(e);
 
+	if (r == 0)
+		r = open_host_dirs(v, e);
+	if (r == 0)
+		r = skeleton_make(plan, sources, owner, s, e);
 	if (r == 0 && plan->rootfs)
-		r = build_dir_root(s, &sources->rootfs, root, e);
+		r = overlay_rootfs(s, &sources->rootfs, root, e);
 	if (r == 0 && !plan->rootfs)
-		r = build_host_root(s, host, root, e);
-	if (r < 0)
-		return r;
+		r = overlay_host(s, v, e);
+	if (r == 0 && !plan->rootfs)
+		r = tree_clone(s->root, "", root, e);
+	if (r == 0)
+		r = skeleton_lift(s, e);
+	if (r == 0)
+		r = rootfs_enter(*root, e);
+	return r == 0 ? skeleton_settle(s, *root, e) : r;
+}
+
+static int furnish(const struct rootfs_plan *plan, struct rootfs_sources *sources,
+		   const struct rootfs_owner *owner, const struct host_view *v,
+		   const struct skeleton *s, int root, struct err *e)
+{
+	int r = plan->rootfs ? 0 : show_host(s, v, root, e);
+
 	/* Nothing is made up from here on; what is cloned from now on is read-only too.
 	 */
-	r = tree_set(s->mount, MOUNT_ATTR_RDONLY, 0, e);
-	if (r == 0 && !plan->rootfs)
-		r = tree_set(*root, MOUNT_ATTR_RDONLY, 0, e);
 	if (r == 0)
-		r = proc_attach(s->proc, *root, s->cover, e);
+		r = tree_set(s->mount, MOUNT_ATTR_RDONLY, 0, e);
 	if (r == 0)
-		r = attach_dev(s, sources->pts, *root, e);
+		r = tree_set(root, MOUNT_ATTR_RDONLY, 0, e);
 	if (r == 0)
-		r = attach_mounts(plan, sources, owner, s->scratch, *root, e);
+		r = proc_attach(s->proc, root, s->cover, e);
+	if (r == 0)
+		r = attach_dev(s, sources->pts, root, e);
+	if (r == 0)
+		r = attach_mounts(plan, sources, owner, s->scratch, root, e);
 	return r;
 }
 
 int rootfs_build(const struct rootfs_plan *plan, struct rootfs_sources *sources,
-		 const struct rootfs_owner *owner, int *ret_root, struct err *e)
+		 const struct rootfs_owner *owner, struct err *e)
 {
 	struct skeleton s = SKELETON_NONE;
-	struct host_dirs host = { -1, -1, -1 };
+	struct host_view view = HOST_VIEW_NONE;
 	auto_fd root = -1;
-	int r = tree_make_all_private(e);
+	int r = begin(plan, sources, owner, &view, &s, &root, e);
 
 	if (r == 0)
-		r = open_host_dirs(&host, e);
+		r = furnish(plan, sources, owner, &view, &s, root, e);
 	if (r == 0)
-		r = build(plan, sources, owner, &host, &s, &root, e);
-	/* What is on it has had to be attached, and it with it, to the host's tree. */
-	if (r == 0)
-		r = tree_clone_whole(root, ret_root, e);
-	close_host_dirs(&host);
+		r = skeleton_detach(&s, e);
+	close_host_view(&view);
 	skeleton_close(&s);
 	return r;
 }

@@ -18,8 +18,8 @@
  *
  *	rootfs_plan_*	decide what is mounted where			(pure)
  *	rootfs_open	open what comes from the host, as detached trees	(carrel)
- *	rootfs_build	put it together in a mount namespace of its own	(child)
- *	rootfs_enter	make it the root and let go of the host		(child)
+ *	rootfs_build	put it together in a mount namespace of its own	(child),
+ *			letting go of the host's on the way
  *
  * Every mount is a descriptor until it is attached, and is attached onto a descriptor.
  * No privileged call resolves a path through a directory that a payload can write, and
@@ -135,12 +135,12 @@ must_check int rootfs_open(const struct rootfs_plan *plan, struct rootfs_owner *
 void rootfs_close(struct rootfs_sources *sources);
 
 /* Builds the tree in the calling process's mount namespace, which must be private to it,
- * as the host's root, inside the sandbox's pid namespace. *ret_root is the new root,
- * detached.  * Must not be called in the host's mount namespace. */
+ * as the host's root, inside the sandbox's pid namespace, and makes it the root
+ * directory. Nothing of the host's is mounted any more before the first volume is
+ * attached. Must not be called in the host's mount namespace. */
 must_check int rootfs_build(const struct rootfs_plan *plan,
 			    struct rootfs_sources *sources,
-			    const struct rootfs_owner *owner, int *ret_root,
-			    struct err *e);
+			    const struct rootfs_owner *owner, struct err *e);
 
 /* Makes a detached tree the root of the calling process's mount namespace, which must be
  * private to it, and its root and working directory. Nothing else stays mounted there.

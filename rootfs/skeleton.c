@@ -14,9 +14,10 @@
 #include "rootfs/skeleton.h"
 #include "rootfs/tree.h"
 
-/* Covered while building, and gone with the host's root. Not "/": what is stacked on the
- * root would be detached in the root's stead. */
-#define SKELETON_PLACE "/usr"
+/* Covered while building: of the host's root, and then of the new one, where it is
+ * nobody's target. */
+#define PLACE_ON_HOST "/usr"
+#define PLACE         "sys"
 
 #define MADE_UP_SIZE   (UINT64_C(1) << 20) /* bytes for what is made up */
 #define MADE_UP_INODES UINT64_C(2048)
@@ -184,15 +185,10 @@ static int make_tmpfs(const struct rootfs_plan *plan, int *ret_tree, struct err 
 	return tree_make("tmpfs", options, TREE_INERT, ret_tree, e);
 }
 
-static int make(const struct rootfs_plan *plan, const struct rootfs_sources *sources,
-		const struct rootfs_owner *owner, struct skeleton *s, struct err *e)
+static int open_parts(struct skeleton *s, struct err *e)
 {
-	int r = make_tmpfs(plan, &s->mount, e);
+	int r = open_part(s, "root", &s->root, e);
 
-	if (r == 0)
-		r = tree_attach(s->mount, AT_FDCWD, SKELETON_PLACE, e);
-	if (r == 0)
-		r = open_part(s, "root", &s->root, e);
 	if (r == 0)
 		r = open_part(s, "dev", &s->dev, e);
 	if (r == 0)
@@ -201,6 +197,18 @@ static int make(const struct rootfs_plan *plan, const struct rootfs_sources *sou
 		r = open_part(s, "scratch", &s->scratch, e);
 	if (r == 0)
 		r = open_part(s, "stage", &s->stage, e);
+	return r;
+}
+
+static int make(const struct rootfs_plan *plan, const struct rootfs_sources *sources,
+		const struct rootfs_owner *owner, struct skeleton *s, struct err *e)
+{
+	int r = make_tmpfs(plan, &s->mount, e);
+
+	if (r == 0)
+		r = tree_attach(s->mount, AT_FDCWD, PLACE_ON_HOST, e);
+	if (r == 0)
+		r = open_parts(s, e);
 	if (r == 0)
 		r = fill_root(s->root, plan, sources, owner, e);
 	if (r == 0)
@@ -228,7 +236,14 @@ int skeleton_make(const struct rootfs_plan *plan, const struct rootfs_sources *s
 	return 0;
 }
 
-void skeleton_close(struct skeleton *s)
+int skeleton_lift(struct skeleton *s, struct err *e)
+{
+	int r = tree_clone(s->mount, "", &s->lifted, e);
+
+	return r < 0 ? err_wrap(e, "keep the skeleton") : 0;
+}
+
+static void close_parts(struct skeleton *s)
 {
 	fd_close(&s->mount);
 	fd_close(&s->root);
@@ -236,5 +251,30 @@ void skeleton_close(struct skeleton *s)
 	fd_close(&s->cover);
 	fd_close(&s->scratch);
 	fd_close(&s->stage);
+}
+
+int skeleton_settle(struct skeleton *s, int root, struct err *e)
+{
+	int r = tree_attach(s->lifted, root, PLACE, e);
+
+	if (r == 0) {
+		close_parts(s);
+		s->mount = fd_take(&s->lifted);
+		r = open_parts(s, e);
+	}
+	return r < 0 ? err_wrap(e, "take the skeleton along") : 0;
+}
+
+int skeleton_detach(const struct skeleton *s, struct err *e)
+{
+	if (fchdir(s->mount) < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+		return err_set(e, errno, "detach the skeleton");
+	return 0;
+}
+
+void skeleton_close(struct skeleton *s)
+{
+	close_parts(s);
+	fd_close(&s->lifted);
 	fd_close(&s->proc);
 }

@@ -14,7 +14,8 @@
  *	stage/	where trees are attached for the time of building
  */
 struct skeleton {
-	int mount; /* the tmpfs itself, attached over the host's /usr */
+	int mount; /* the tmpfs itself */
+	int lifted; /* a detached clone of that */
 	int root;
 	int dev;
 	int cover;
@@ -23,7 +24,7 @@ struct skeleton {
 	int proc; /* not part of it: the future /proc, attached nowhere yet */
 };
 
-#define SKELETON_NONE ((struct skeleton){ -1, -1, -1, -1, -1, -1, -1 })
+#define SKELETON_NONE ((struct skeleton){ -1, -1, -1, -1, -1, -1, -1, -1 })
 
 /* Makes the future /proc, of the calling process's pid namespace. Makes and fills the
  * skeleton and attaches it over /usr of the calling process's mount
@@ -32,6 +33,16 @@ must_check int skeleton_make(const struct rootfs_plan *plan,
 			     const struct rootfs_sources *sources,
 			     const struct rootfs_owner *owner, struct skeleton *ret,
 			     struct err *e);
+
+/* The skeleton goes with the host's tree. skeleton_lift(), before, keeps a detached
+ * clone, and skeleton_settle() attaches that to /sys of `root`, the new root directory of
+ * the calling process, and opens its parts there. */
+must_check int skeleton_lift(struct skeleton *s, struct err *e);
+must_check int skeleton_settle(struct skeleton *s, int root, struct err *e);
+
+/* Detaches it from there; what has been cloned from it stays. Leaves the calling process
+ * in "/". */
+must_check int skeleton_detach(const struct skeleton *s, struct err *e);
 
 /* Closes the descriptors; what has been cloned from the skeleton stays. */
 void skeleton_close(struct skeleton *s);

@@ -65,18 +65,6 @@ int tree_clone(int dirfd, const char *name, int *ret_tree, struct err *e)
 	return 0;
 }
 
-int tree_clone_whole(int tree, int *ret_tree, struct err *e)
-{
-	int copy = open_tree(tree, "",
-			     OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH |
-				     AT_RECURSIVE);
-
-	if (copy < 0)
-		return err_set(e, errno, "clone a mount and those below it");
-	*ret_tree = copy;
-	return 0;
-}
-
 int tree_make_private(int tree, struct err *e)
 {
 	struct mount_attr attr = { .propagation = MS_PRIVATE };

@@ -25,9 +25,6 @@ must_check int tree_make(const char *type, const struct tree_option *options,
  * are not followed. Mounts below it are not taken along. */
 must_check int tree_clone(int dirfd, const char *name, int *ret_tree, struct err *e);
 
-/* Clones an attached mount with all that are below it: a detached tree. */
-must_check int tree_clone_whole(int tree, int *ret_tree, struct err *e);
-
 /* Cuts a clone off from the mounts it was cloned from: what is attached below one of them
  * does not appear below the others. Must be done to every clone of a mount of the host's
  * before it is attached (E-11). */

@@ -20,7 +20,6 @@ enum { INIT_ID = SPEC_ID_RANGE - 1 };
 struct init {
 	struct sandbox *sb;
 	int report;
-	int root;
 	int lifeline; /* read end */
 	int gate; /* write end */
 	int channel;
@@ -56,8 +55,7 @@ static int build_mounts(void *context, struct err *e)
 {
 	struct init *in = context;
 
-	return rootfs_build(&in->sb->spec->files, &in->sb->sources, &in->sb->owner,
-			    &in->root, e);
+	return rootfs_build(&in->sb->spec->files, &in->sb->sources, &in->sb->owner, e);
 }
 
 static int set_hostname(void *context, struct err *e)
@@ -68,13 +66,6 @@ static int set_hostname(void *context, struct err *e)
 	if (sethostname(name, strlen(name)) < 0)
 		return err_set(e, errno, "set the hostname to %s", name);
 	return 0;
-}
-
-static int enter_root(void *context, struct err *e)
-{
-	const struct init *in = context;
-
-	return rootfs_enter(in->root, e);
 }
 
 /* For the command, which may be waiting there already. */
@@ -168,11 +159,15 @@ static int exec_image(void *context, struct err *e)
 }
 
 static const struct step steps[] = {
-	{ "detach from carrel", detach },     { "build the file system", build_mounts },
-	{ "set the hostname", set_hostname }, { "enter the root", enter_root },
-	{ "open the gate", open_gate },       { "take what comes late", take_late },
-	{ "join the network", join_late },    { "close descriptors", drop_descriptors },
-	{ "give up privileges", give_up },    { "start carrel-init", exec_image },
+	{ "detach from carrel", detach },
+	{ "build the file system", build_mounts },
+	{ "set the hostname", set_hostname },
+	{ "open the gate", open_gate },
+	{ "take what comes late", take_late },
+	{ "join the network", join_late },
+	{ "close descriptors", drop_descriptors },
+	{ "give up privileges", give_up },
+	{ "start carrel-init", exec_image },
 };
 
 void init_main(struct sandbox *sb, int report_fd)
@@ -180,7 +175,6 @@ void init_main(struct sandbox *sb, int report_fd)
 	struct init in = {
 		.sb = sb,
 		.report = report_fd,
-		.root = -1,
 		.lifeline = sb->lifeline[0],
 		.gate = sb->gate[1],
 		.channel = sb->channel[1],

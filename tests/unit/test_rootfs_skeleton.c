@@ -22,6 +22,7 @@
 
 #include "base/fd.h"
 #include "rootfs/skeleton.h"
+#include "rootfs/tree.h"
 #include "tests/unit/in_mounts.h"
 
 static const struct rootfs_owner owner = { .uid = 1234, .gid = 567 };
@@ -297,6 +298,35 @@ static void look_at_roots(int place)
 	skeleton_close(&s);
 }
 
+static void settle_in_another_root(int place)
+{
+	struct skeleton s = make(NULL);
+	auto_fd root = -1;
+	struct err e = { 0 };
+
+	(void)place;
+	assert_int_equal(tree_clone(s.root, "", &root, &e), 0);
+	assert_int_equal(skeleton_lift(&s, &e), 0);
+	assert_int_equal(rootfs_enter(root, &e), 0);
+	assert_int_equal(access("/sys/stage", F_OK), -1);
+	assert_int_equal(skeleton_settle(&s, root, &e), 0);
+	assert_int_equal(access("/sys/stage", F_OK), 0);
+	assert_int_equal(mode_of(s.root, "etc"), S_IFDIR | 0755);
+	assert_int_equal(mode_of(s.cover, "file"), S_IFREG | 0644);
+	/* Parts of it can be cloned, as of all that is attached. */
+	assert_int_equal(tree_clone(s.cover, "dir", &(int){ -1 }, &e), 0);
+	assert_int_equal(skeleton_detach(&s, &e), 0);
+	assert_int_equal(access("/sys/stage", F_OK), -1);
+	assert_int_equal(access("etc", F_OK), 0);
+	skeleton_close(&s);
+}
+
+static void skeleton_comes_along_into_the_new_root_and_goes_from_there(void **state)
+{
+	(void)state;
+	in_mounts(settle_in_another_root);
+}
+
 static void root_has_a_place_for_every_mount(void **state)
 {
 	(void)state;
@@ -472,6 +502,8 @@ int main(void)
 		cmocka_unit_test(parts_of_a_path_have_a_maximum),
 		cmocka_unit_test(path_leaves_no_descriptor_open),
 		cmocka_unit_test(root_has_a_place_for_every_mount),
+		cmocka_unit_test(
+			skeleton_comes_along_into_the_new_root_and_goes_from_there),
 		cmocka_unit_test(root_for_a_rootfs_has_only_what_is_the_sandboxes_own),
 		cmocka_unit_test(names_are_the_sandboxes_own),
 		cmocka_unit_test(devices_are_nodes_that_everybody_may_use),

@@ -279,46 +279,6 @@ static void clone_leaves_the_mounts_below_behind(void **state)
 	in_mounts(clone_above_a_mount);
 }
 
-static void clone_whole_with_a_mount(int place)
-{
-	auto_fd below = make_tmpfs(NULL, TREE_INERT), tree = -1, seen = -1;
-	struct err e = { 0 };
-
-	make_file(below, "shown", "x");
-	assert_int_equal(mkdirat(place, "dir", 0755), 0);
-	attach(below, place, "dir");
-	assert_int_equal(tree_clone_whole(place, &tree, &e), 0);
-	assert_content(tree, "dir/shown", "x");
-	seen = openat(tree, "dir", O_PATH | O_CLOEXEC);
-	assert_int_equal(flags_of(seen), ST_NOSUID | ST_NODEV | ST_NOEXEC);
-	/* It is another one, that nothing happens to. */
-	assert_int_equal(umount2(PLACE "/dir", MNT_DETACH), 0);
-	assert_content(tree, "dir/shown", "x");
-	assert_int_equal(faccessat(place, "dir/shown", F_OK, 0), -1);
-}
-
-static void clone_whole_takes_the_mounts_below_along(void **state)
-{
-	(void)state;
-	in_mounts(clone_whole_with_a_mount);
-}
-
-static void clone_whole_of_nothing(int place)
-{
-	struct err e = { 0 };
-	int tree = -1;
-
-	(void)place;
-	assert_int_equal(tree_clone_whole(-1, &tree, &e), -EBADF);
-	assert_int_equal(tree, -1);
-}
-
-static void clone_whole_needs_a_mount(void **state)
-{
-	(void)state;
-	in_mounts(clone_whole_of_nothing);
-}
-
 static void make_all_private_below_others(int place)
 {
 	auto_fd late = make_tmpfs(NULL, TREE_INERT);
@@ -591,8 +551,6 @@ int main(void)
 		cmocka_unit_test(clone_follows_no_link),
 		cmocka_unit_test(clone_of_nothing_is_an_error),
 		cmocka_unit_test(clone_leaves_the_mounts_below_behind),
-		cmocka_unit_test(clone_whole_takes_the_mounts_below_along),
-		cmocka_unit_test(clone_whole_needs_a_mount),
 		cmocka_unit_test(make_all_private_keeps_mounts_and_unmounts_here),
 		cmocka_unit_test(set_changes_flags_attached_or_not),
 		cmocka_unit_test(set_leaves_other_mounts_of_the_files_alone),
