@@ -277,9 +277,12 @@ def racing_reclaim():
         for running in doomed:
             running.process.kill()
             running.process.wait()
-        many = [start(["sh", "-c", f"cat /proc/self/uid_map; sleep {scaled(1)}"]) for _ in range(12)]
-        bases = [r.expect(0).stdout.split()[1] for r in [m.wait() for m in many]]
+        many = [start(["sh", "-c", "cat /proc/self/uid_map; read wait"], stdin="pipe") for _ in range(12)]
+        wait_until(lambda many=many: all("\n" in m.stdout for m in many), 15, "start of all")
+        bases = [m.stdout.split()[1] for m in many]
         eq(len(set(bases)), len(bases), "different id ranges")
+        for m in many:
+            m.wait()
         for running in doomed:
             for stream in (running.process.stdout, running.process.stderr):
                 stream.close()
