@@ -18,6 +18,9 @@ pid_t sys_clone3_here(struct clone_args *args, void (*fn)(void *arg), void *arg)
 /* openat2(2) with O_CLOEXEC added. −1/errno. */
 int sys_openat2(int dirfd, const char *path, uint64_t flags, uint64_t resolve);
 
+/* pivot_root(2). −1/errno. */
+int sys_pivot_root(const char *new_root, const char *put_old);
+
 /* keyctl(KEYCTL_JOIN_SESSION_KEYRING, NULL): a new anonymous session keyring. −1/errno.
  */
 long sys_new_session_keyring(void);

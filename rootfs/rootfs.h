@@ -144,5 +144,6 @@ must_check int rootfs_build(const struct rootfs_plan *plan,
 
 /* Makes a detached tree the root of the calling process's mount namespace, which must be
  * private to it, and its root and working directory. Nothing else stays mounted there.
- * −EINVAL: the host itself runs from its initramfs, which cannot be detached. */
+ * −EINVAL: the host runs from its initramfs, which cannot be detached, or its root lies
+ * on a mount that is shared. */
 must_check int rootfs_enter(int tree, struct err *e);

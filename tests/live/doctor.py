@@ -24,6 +24,7 @@ LACKING = {
     "memfd_create": {"memfd"},
     "execveat": {"execveat"},
     "chroot": {"root"},
+    "pivot_root": {"root"},
     "seccomp": {"seccomp"},
     "setns": {"setns", "userns", "root"},
     "pidfd_open": {"pidfd", "setns", "root"},

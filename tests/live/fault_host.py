@@ -5,7 +5,7 @@ from harness import *
 
 CALLS = dict(openat2=437, clone3=435, close_range=436, mount_setattr=442, open_tree=428, fsopen=430,
              fsconfig=431, fsmount=432, move_mount=429, pidfd_send_signal=424, setns=308, unshare=272,
-             chroot=161, umount2=166, seccomp=317, execveat=322, memfd_create=319, capset=126,
+             pivot_root=155, chroot=161, umount2=166, seccomp=317, execveat=322, memfd_create=319, capset=126,
              setgroups=116, setresuid=117, setresgid=119, setsid=112, prctl=157, fchdir=81,
              eventfd2=290, signalfd4=289, sethostname=170, mknodat=259)  # fmt: skip
 

@@ -231,7 +231,7 @@ def full_disk():
 
 
 # What confines the child: without one of these nothing may be unpacked.
-WALLS = ["clone3", "open_tree", "mount_setattr", "move_mount", "chroot", "setns", "pidfd_open", "umount2", "setgroups", "close_range", "prctl", "capset",
+WALLS = ["clone3", "open_tree", "mount_setattr", "move_mount", "pivot_root", "chroot", "setns", "pidfd_open", "umount2", "setgroups", "close_range", "prctl", "capset",
          "seccomp", "setresuid", "setresgid", "dup2", "prlimit64"]  # fmt: skip
 STEPS = ["openat", "openat2", "mkdirat", "symlinkat", "linkat", "unlinkat", "renameat2", "pwrite64", "ftruncate", "fchmodat", "flock",
          "getdents64", "syncfs", "fsync", "read", "pipe2", "signalfd4", "newfstatat"]  # fmt: skip

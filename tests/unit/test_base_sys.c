@@ -231,6 +231,62 @@ static void openat2_refuses_magic_links_when_told_to(void **state)
 	assert_int_equal(errno, ELOOP);
 }
 
+static void pivot(void)
+{
+	struct stat before, after;
+
+	assert_int_equal(unshare(CLONE_NEWNS), 0);
+	assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	assert_int_equal(mount("unit", "/tmp", "tmpfs", 0, "size=1m"), 0);
+	assert_int_equal(stat("/tmp", &before), 0);
+	assert_int_equal(chdir("/tmp"), 0);
+	assert_int_equal(sys_pivot_root(".", "."), 0);
+	assert_int_equal(umount2(".", MNT_DETACH), 0);
+	assert_int_equal(chdir("/"), 0);
+	assert_int_equal(stat("/", &after), 0);
+	assert_int_equal(before.st_dev, after.st_dev);
+	assert_int_equal(before.st_ino, after.st_ino);
+	assert_int_equal(access("/usr", F_OK), -1);
+}
+
+static void pivot_root_swaps_the_root(void **state)
+{
+	(void)state;
+	need_root();
+	in_child(pivot);
+}
+
+static void pivot_to_no_mount(void)
+{
+	assert_int_equal(unshare(CLONE_NEWNS), 0);
+	assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	assert_int_equal(mount("unit", "/tmp", "tmpfs", 0, "size=1m"), 0);
+	assert_int_equal(mkdir("/tmp/dir", 0755), 0);
+	assert_int_equal(sys_pivot_root("/tmp/dir", "/tmp/dir"), -1);
+	assert_int_equal(errno, EINVAL);
+}
+
+static void pivot_root_takes_only_mount_points(void **state)
+{
+	(void)state;
+	need_root();
+	in_child(pivot_to_no_mount);
+}
+
+static void pivot_without_privilege(void)
+{
+	if (geteuid() == 0)
+		assert_int_equal(setresuid(65534, 65534, 65534), 0);
+	assert_int_equal(sys_pivot_root("/", "/"), -1);
+	assert_int_equal(errno, EPERM);
+}
+
+static void pivot_root_takes_privilege(void **state)
+{
+	(void)state;
+	in_child(pivot_without_privilege);
+}
+
 static long session_keyring(void)
 {
 	return syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0);
@@ -277,6 +333,9 @@ int main(void)
 		cmocka_unit_test(openat2_refuses_links_when_told_to),
 		cmocka_unit_test(openat2_stays_beneath_when_told_to),
 		cmocka_unit_test(openat2_refuses_magic_links_when_told_to),
+		cmocka_unit_test(pivot_root_swaps_the_root),
+		cmocka_unit_test(pivot_root_takes_only_mount_points),
+		cmocka_unit_test(pivot_root_takes_privilege),
 		cmocka_unit_test(session_keyring_is_a_new_one),
 		cmocka_unit_test(constants_are_those_of_the_kernel),
 	};

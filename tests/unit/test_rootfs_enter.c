@@ -141,6 +141,44 @@ static void shared_mounts_of_the_host_stay_where_they_are(void **state)
 	in_mounts(enter_where_mounts_are_shared);
 }
 
+/* Who is here has a root that lies on a shared mount, and peers of that elsewhere. */
+static void go_to_a_root_on_a_shared_mount(int place)
+{
+	assert_int_equal(mount(NULL, PLACE, NULL, MS_SHARED, NULL), 0);
+	assert_int_equal(mkdirat(place, "host", 0755), 0);
+	assert_int_equal(mount("unit", PLACE "/host", "tmpfs", 0, "size=1m"), 0);
+	assert_int_equal(mkdir(PLACE "/host/usr", 0755), 0);
+	assert_int_equal(mount(NULL, PLACE "/host", NULL, MS_PRIVATE, NULL), 0);
+}
+
+static void enter_above_a_shared_mount(int place)
+{
+	int status = 0;
+	pid_t pid;
+
+	go_to_a_root_on_a_shared_mount(place);
+	pid = fork();
+	if (pid == 0) {
+		int tree = new_root();
+		struct err e;
+
+		assert_int_equal(unshare(CLONE_NEWNS), 0);
+		assert_int_equal(chroot(PLACE "/host"), 0);
+		assert_int_equal(rootfs_enter(tree, &e), -EINVAL);
+		assert_int_equal(access("/usr", F_OK), 0);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(access(PLACE "/host/usr", F_OK), 0);
+}
+
+static void root_that_lies_on_a_shared_mount_stays_where_it_is(void **state)
+{
+	(void)state;
+	in_mounts(enter_above_a_shared_mount);
+}
+
 static void enter_what_is_no_tree(int place)
 {
 	struct err e;
@@ -179,6 +217,7 @@ int main(void)
 		cmocka_unit_test(several_mounts_on_the_root_go_as_well),
 		cmocka_unit_test(so_many_mounts_on_the_root_are_an_error),
 		cmocka_unit_test(shared_mounts_of_the_host_stay_where_they_are),
+		cmocka_unit_test(root_that_lies_on_a_shared_mount_stays_where_it_is),
 		cmocka_unit_test(a_directory_that_is_no_detached_tree_is_refused),
 		cmocka_unit_test(without_privilege_nothing_is_detached),
 	};
