@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* That nothing of the host's stays, and nothing happens to it: E-11. */
 #include <errno.h>
 #include <sys/pidfd.h>
 
