@@ -84,22 +84,26 @@ static int mount_id(int fd, uint64_t *ret, struct err *e)
 	return 0;
 }
 
-/* A read-only overlay of /NAME. It is part of the one of /, unless something else is
- * mounted there: each overlay costs an RCU grace period when it goes. */
-static int overlay_host_dir(const struct host_dir *top, const char *name,
-			    struct host_dir *d, int empty, struct err *e)
+static int overlay_dir(struct host_dir *d, int empty, struct err *e)
+{
+	int r = tree_overlay(d->dir, empty, &d->overlay, e);
+
+	return r == 0 ? open_below(d->overlay, "/", &d->shown, e) : r;
+}
+
+/* /NAME is part of the overlay of /, unless something else is mounted there: each overlay
+ * costs an RCU grace period when it goes. */
+static int overlay_part(const struct host_dir *top, const char *name, struct host_dir *d,
+			int empty, struct err *e)
 {
 	uint64_t top_id = 0, id = 0;
 	int r = mount_id(top->dir, &top_id, e);
 
 	if (r == 0)
 		r = mount_id(d->dir, &id, e);
-	if (r == 0 && d != top && id == top_id)
-		return open_below(top->overlay, name, &d->shown, e);
 	if (r == 0)
-		r = tree_overlay(d->dir, empty, &d->overlay, e);
-	if (r == 0)
-		r = open_below(d->overlay, "/", &d->shown, e);
+		r = id == top_id ? open_below(top->overlay, name, &d->shown, e)
+				 : overlay_dir(d, empty, e);
 	return r < 0 ? err_wrap(e, "show the host's /%s", name) : 0;
 }
 
@@ -108,12 +112,12 @@ static int overlay_host(const struct skeleton *s, struct host_view *v, struct er
 	auto_fd empty = -1;
 	int r = open_below(s->cover, "dir", &empty, e);
 
+	if (r == 0 && overlay_dir(&v->top, empty, e) < 0)
+		r = err_wrap(e, "show the host's /");
 	if (r == 0)
-		r = overlay_host_dir(&v->top, "", &v->top, empty, e);
+		r = overlay_part(&v->top, "usr", &v->usr, empty, e);
 	if (r == 0)
-		r = overlay_host_dir(&v->top, "usr", &v->usr, empty, e);
-	if (r == 0)
-		r = overlay_host_dir(&v->top, "etc", &v->etc, empty, e);
+		r = overlay_part(&v->top, "etc", &v->etc, empty, e);
 	return r;
 }
 
