@@ -404,6 +404,23 @@ def shared_host():
     eq([m.point for m in parse_mounts(r.stdout) if m.tags], [], "mounts inside with propagation")
 
 
+@case("a host's /usr and /etc that are mounts of their own are shown as they are, and not what is below them", ids=["E-27"])
+def mounts_of_their_own():
+    private_mounts()
+    other = os.path.join(here.directory, "other-etc")
+    shutil.copytree("/etc", other, symlinks=True)
+    with open(os.path.join(other, "services"), "a") as f:
+        f.write("marked 4711/tcp\n")
+    mount(other, "/etc", "none", MS_BIND)
+    mount("/usr", "/usr", "none", MS_BIND)
+    r = sh("grep -c ^marked /etc/services; ls /usr/bin/env; cat /proc/self/mountinfo").expect()
+    first, second, table = r.stdout.split("\n", 2)
+    eq((first, second), ("1", "/usr/bin/env"))
+    shown = {m.point: m for m in parse_mounts(table)}
+    eq({shown[point].type for point in ("/usr", "/etc/services")}, {"overlay"})
+    ok(shown["/usr"].device != shown["/etc/services"].device, "one overlay for two mounts")
+
+
 # --- a root directory of one's own ------------------------------------------------------
 
 BUSYBOX = next((p for p in ("/usr/bin/busybox", "/bin/busybox") if os.path.exists(p)), None)
