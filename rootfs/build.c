@@ -33,7 +33,7 @@ static int open_below(int dirfd, const char *path, int *ret, struct err *e)
 struct host_dir {
 	int dir; /* itself, opened in this mount namespace: what an overlay asks for */
 	int overlay; /* of it; −1: it is part of the overlay of / */
-	int shown; /* the same directory as the overlay has it */
+	int shown; /* the same directory as an overlay has it; −1 for / */
 };
 
 struct host_view {
@@ -112,7 +112,7 @@ static int overlay_host(const struct skeleton *s, struct host_view *v, struct er
 	auto_fd empty = -1;
 	int r = open_below(s->cover, "dir", &empty, e);
 
-	if (r == 0 && overlay_dir(&v->top, empty, e) < 0)
+	if (r == 0 && tree_overlay(v->top.dir, empty, &v->top.overlay, e) < 0)
 		r = err_wrap(e, "show the host's /");
 	if (r == 0)
 		r = overlay_part(&v->top, "usr", &v->usr, empty, e);
@@ -207,10 +207,10 @@ static int attach_mounts(const struct rootfs_plan *plan, struct rootfs_sources *
 	return 0;
 }
 
-/* What takes the host's tree to be there: from here on it is not. */
-static int begin(const struct rootfs_plan *plan, struct rootfs_sources *sources,
-		 const struct rootfs_owner *owner, struct host_view *v,
-		 struct skeleton *s, int *root, struct err *e)
+/* Makes what takes the host's tree to be there, and leaves that. */
+static int leave_host(const struct rootfs_plan *plan, struct rootfs_sources *sources,
+		      const struct rootfs_owner *owner, struct host_view *v,
+		      struct skeleton *s, int *root, struct err *e)
 {
 	int r = tree_make_all_private(e);
 
@@ -258,7 +258,7 @@ int rootfs_build(const struct rootfs_plan *plan, struct rootfs_sources *sources,
 	struct skeleton s = SKELETON_NONE;
 	struct host_view view = HOST_VIEW_NONE;
 	auto_fd root = -1;
-	int r = begin(plan, sources, owner, &view, &s, &root, e);
+	int r = leave_host(plan, sources, owner, &view, &s, &root, e);
 
 	if (r == 0)
 		r = furnish(plan, sources, owner, &view, &s, root, e);

@@ -144,6 +144,7 @@ must_check int rootfs_build(const struct rootfs_plan *plan,
 
 /* Makes a detached tree the root of the calling process's mount namespace, which must be
  * private to it, and its root and working directory. Nothing else stays mounted there.
+ * Must not be called in the host's mount namespace, which would lose all that it has.
  * −EINVAL: the host runs from its initramfs, which cannot be detached, or its root lies
  * on a mount that is shared. */
 must_check int rootfs_enter(int tree, struct err *e);

@@ -41,7 +41,8 @@ must_check int skeleton_lift(struct skeleton *s, struct err *e);
 must_check int skeleton_settle(struct skeleton *s, int root, struct err *e);
 
 /* Detaches it from there; what has been cloned from it stays. Leaves the calling process
- * in "/". */
+ * in "/". Nothing must lie on /sys by then, which no plan allows: it would be detached in
+ * its stead. */
 must_check int skeleton_detach(const struct skeleton *s, struct err *e);
 
 /* Closes the descriptors; what has been cloned from the skeleton stays. */

@@ -345,6 +345,8 @@ static void enter_root(void)
 
 	must(self);
 	must(tree);
+	/* Where it lies on a shared mount, the host would lose its root as well. */
+	must(sys_pivot_root("/", "/") < 0 && errno == EBUSY ? 0 : -1);
 	must(umount2("/", MNT_DETACH));
 	must(setns(self, CLONE_NEWNS));
 	must(fchdir(tree));

@@ -142,8 +142,9 @@ static void shared_mounts_of_the_host_stay_where_they_are(void **state)
 	in_mounts(enter_where_mounts_are_shared);
 }
 
-/* Who is here has a root that lies on a shared mount, and peers of that elsewhere. */
-static void go_to_a_root_on_a_shared_mount(int place)
+/* PLACE/host, a root for others. What it lies on is shared with all copies of this
+ * namespace. */
+static void make_root_on_a_shared_mount(int place)
 {
 	assert_int_equal(mount(NULL, PLACE, NULL, MS_SHARED, NULL), 0);
 	assert_int_equal(mkdirat(place, "host", 0755), 0);
@@ -157,7 +158,7 @@ static void enter_above_a_shared_mount(int place)
 	int status = 0;
 	pid_t pid;
 
-	go_to_a_root_on_a_shared_mount(place);
+	make_root_on_a_shared_mount(place);
 	pid = fork();
 	if (pid == 0) {
 		int tree = new_root();
